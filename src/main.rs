@@ -1,0 +1,2 @@
+//! whystop.
+fn main() {}
