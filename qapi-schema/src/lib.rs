@@ -1,1 +1,32 @@
-//! The QMP contract.
+//! The contract between the subsystems and their clients: the QAPI schema compiled to Rust, and the few traits its
+//! code needs at run time.
+//!
+//! `schema/*.json` becomes one module per file with its types, its events and a `Commands` trait; the crate that owns
+//! the file implements the trait next to the state the commands act on. Requests come down through a
+//! [`CommandTable`], events go up through an [`EventSink`].
+
+extern crate self as qapi_schema;
+
+mod command;
+mod error;
+mod event;
+mod visit;
+mod wire;
+
+pub use command::{Arguments, Command, CommandOptions, CommandTable, Reply};
+pub use error::{Error, ErrorClass};
+pub use event::{Event, EventSink};
+pub use visit::{Dialect, FromMembers, FromValue, Members, SerializeMembers, Visitor};
+pub use wire::{Empty, Wire};
+
+/// Types of the contract.
+pub mod common {
+    /// A point in time.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct Timestamp {
+        /// Seconds since the epoch.
+        pub seconds: i64,
+        /// Microseconds within the second.
+        pub microseconds: i64,
+    }
+}

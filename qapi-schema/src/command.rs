@@ -1,0 +1,111 @@
+//! Commands on their way down: a table from wire name to handler, filled from the generated modules.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use crate::wire::{Empty, Wire};
+use crate::{Error, FromMembers, Members, Visitor};
+
+/// The `arguments` of a request.
+pub type Arguments = Map<String, Value>;
+
+/// What a successful command returns, ready to be written to the wire.
+pub type Reply = Box<dyn Wire>;
+
+type Handler = Box<dyn Fn(Arguments) -> Result<Reply, Error> + Send + Sync>;
+
+/// How a command may be executed: the schema's flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommandOptions {
+    /// May be executed out-of-band (`allow-oob`).
+    pub allow_oob: bool,
+    /// May be executed before the machine is built (`allow-preconfig`).
+    pub allow_preconfig: bool,
+    /// May block, hence must not run on an event loop (`coroutine`).
+    pub coroutine: bool,
+}
+
+/// A command bound to the state it acts on.
+pub struct Command {
+    name: &'static str,
+    options: CommandOptions,
+    handler: Handler,
+}
+
+impl Command {
+    /// Binds `handler` to a wire name. Called by generated code.
+    pub fn new(
+        name: &'static str,
+        options: CommandOptions,
+        handler: impl Fn(&mut Members<'_>) -> Result<Reply, Error> + Send + Sync + 'static,
+    ) -> Self {
+        let handler = move |arguments| {
+            let root = Visitor::json();
+            let mut members = Members::new(arguments, &root);
+            handler(&mut members)
+        };
+        Self { name, options, handler: Box::new(handler) }
+    }
+
+    /// The name on the wire.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The schema's flags.
+    pub const fn options(&self) -> CommandOptions {
+        self.options
+    }
+
+    /// Checks `arguments` against the schema and runs the handler.
+    ///
+    /// # Errors
+    /// What the schema refuses of the arguments, or what the handler answers.
+    pub fn call(&self, arguments: Arguments) -> Result<Reply, Error> {
+        (self.handler)(arguments)
+    }
+
+    /// All of `members` as the argument type `T`, and nothing else. Called by generated code.
+    ///
+    /// # Errors
+    /// A missing, unexpected or mistyped member, named by its path.
+    pub fn arguments<T: FromMembers>(members: &mut Members<'_>) -> Result<T, Error> {
+        let arguments = T::from_members(members)?;
+        members.finish()?;
+        Ok(arguments)
+    }
+
+    /// The reply of a command without a return value: `{}`.
+    pub fn empty() -> Reply {
+        Box::new(Empty {})
+    }
+}
+
+/// Every command a monitor serves, whichever crate owns it.
+#[derive(Default)]
+pub struct CommandTable {
+    by_name: HashMap<&'static str, Command>,
+}
+
+impl CommandTable {
+    /// The command of this wire name.
+    pub fn find(&self, name: &str) -> Option<&Command> {
+        self.by_name.get(name)
+    }
+}
+
+impl Extend<Command> for CommandTable {
+    fn extend<I: IntoIterator<Item = Command>>(&mut self, commands: I) {
+        let named = commands.into_iter().map(|command| (command.name, command));
+        self.by_name.extend(named);
+    }
+}
+
+impl FromIterator<Command> for CommandTable {
+    fn from_iter<I: IntoIterator<Item = Command>>(commands: I) -> Self {
+        let mut table = Self::default();
+        table.extend(commands);
+        table
+    }
+}

@@ -1,0 +1,68 @@
+//! What a command answers when it fails: a class for programs, a description for people.
+
+use std::fmt;
+
+/// The error classes of QMP (QMP specification, section "Error"; QAPI's `QapiErrorClass`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorClass {
+    /// Anything that needs no class of its own.
+    GenericError,
+    /// The command does not exist, or not in the session's present mode.
+    CommandNotFound,
+    /// The device is not in a state to do this.
+    DeviceNotActive,
+    /// The device does not exist.
+    DeviceNotFound,
+    /// A needed KVM capability is missing.
+    KVMMissingCap,
+}
+
+impl ErrorClass {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::GenericError => "GenericError",
+            Self::CommandNotFound => "CommandNotFound",
+            Self::DeviceNotActive => "DeviceNotActive",
+            Self::DeviceNotFound => "DeviceNotFound",
+            Self::KVMMissingCap => "KVMMissingCap",
+        }
+    }
+}
+
+/// The error of a command or of its arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Error {
+    class: ErrorClass,
+    desc: String,
+}
+
+impl Error {
+    /// An error of any class.
+    pub fn new(class: ErrorClass, desc: impl Into<String>) -> Self {
+        Self { class, desc: desc.into() }
+    }
+
+    /// A `GenericError`.
+    pub fn generic(desc: impl Into<String>) -> Self {
+        Self::new(ErrorClass::GenericError, desc)
+    }
+
+    /// The class, on which programs may act.
+    pub const fn class(&self) -> ErrorClass {
+        self.class
+    }
+
+    /// The description, for people only.
+    pub fn desc(&self) -> &str {
+        &self.desc
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.desc)
+    }
+}
+
+impl std::error::Error for Error {}
