@@ -1,15 +1,32 @@
 //! A compiler for QEMU's QAPI schema language that emits Rust.
 //!
-//! One module per stage: [`source`] reads files, [`lexer`] and [`parser`] make expressions of them, [`doc`] reads the
-//! documentation comments, [`include`] follows the directives.
+//! One module per stage: [`source`] reads files, the lexer and the parser make expressions of them, [`doc`] reads the
+//! documentation comments, `include` follows the directives, `definition` reads each expression by itself, `check`
+//! looks at how they fit together, and [`schema`] is what comes out.
+//!
+//! ```no_run
+//! let schema = qapi_gen::compile("schema/qapi-schema.json")?;
+//! for definition in schema.definitions() {
+//!     println!("{}:{}: {definition}", schema.path(definition).display(), definition.span.line);
+//! }
+//! # Ok::<(), qapi_gen::Errors>(())
+//! ```
 
+mod check;
+mod compile;
+mod definition;
 pub mod diagnostic;
 pub mod doc;
-pub mod include;
-pub mod lexer;
-pub mod parser;
-pub mod pragma;
+mod include;
+mod lexer;
+mod name;
+mod parser;
+mod pragma;
+pub mod schema;
 pub mod source;
-pub mod value;
+mod suggest;
+mod value;
 
+pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
+pub use schema::Schema;

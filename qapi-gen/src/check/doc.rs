@@ -1,0 +1,79 @@
+//! Documentation against definition: every member and feature is documented, and nothing else.
+
+use std::collections::HashSet;
+
+use super::Checker;
+use crate::diagnostic::Diagnostic;
+use crate::doc::{Doc, SectionKind};
+use crate::schema::{Definition, DefinitionId, DefinitionKind};
+
+impl Checker<'_> {
+    /// Refuses members and features without documentation, where there is any.
+    pub(super) fn undocumented_members(&mut self, definition: &Definition) {
+        let Some(doc) = &definition.doc else {
+            return;
+        };
+        let (members, features) = documented(doc);
+        if !self.pragmas.documentation_exceptions.contains(&definition.name) {
+            for name in documentable(definition).into_iter().filter(|name| !members.contains(name)) {
+                self.error(definition, definition.span, format!("member '{name}' lacks documentation"));
+            }
+        }
+        for feature in definition.all_features().filter(|feature| !features.contains(feature.name.as_str())) {
+            self.error(definition, definition.span, format!("feature '{}' lacks documentation", feature.name));
+        }
+    }
+
+    /// Refuses documentation of what does not exist.
+    pub(super) fn documented_members(&mut self, id: DefinitionId, definition: &Definition) {
+        let Some(doc) = definition.doc.as_ref().filter(|_| self.schema.definition(id).is_some()) else {
+            return;
+        };
+        let members: HashSet<_> = documentable(definition).into_iter().collect();
+        let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
+        for section in &doc.sections {
+            let (what, name) = match &section.kind {
+                SectionKind::Member(name) if !members.contains(name.as_str()) => ("member", name),
+                SectionKind::Feature(name) if !features.contains(name.as_str()) => ("feature", name),
+                SectionKind::Plain
+                | SectionKind::Member(_)
+                | SectionKind::Feature(_)
+                | SectionKind::Returns
+                | SectionKind::Errors
+                | SectionKind::Since
+                | SectionKind::Todo => continue,
+            };
+            let error = Diagnostic::new(section.span, format!("documented {what} '{name}' does not exist"));
+            self.errors.push(error.in_definition(definition.to_string()));
+        }
+    }
+}
+
+/// The names of what the documentation describes: members, and features.
+fn documented(doc: &Doc) -> (HashSet<&str>, HashSet<&str>) {
+    let mut names = (HashSet::new(), HashSet::new());
+    for section in &doc.sections {
+        match &section.kind {
+            SectionKind::Member(name) => names.0.insert(name.as_str()),
+            SectionKind::Feature(name) => names.1.insert(name.as_str()),
+            SectionKind::Plain
+            | SectionKind::Returns
+            | SectionKind::Errors
+            | SectionKind::Since
+            | SectionKind::Todo => false,
+        };
+    }
+    names
+}
+
+/// The names of what the documentation should describe as members.
+fn documentable(definition: &Definition) -> Vec<&str> {
+    match &definition.kind {
+        DefinitionKind::Enum(enumeration) => enumeration.values.iter().map(|value| value.name.as_str()).collect(),
+        DefinitionKind::Alternate(alternate) => alternate.branches.iter().map(|branch| branch.name.as_str()).collect(),
+        DefinitionKind::Struct(_)
+        | DefinitionKind::Union(_)
+        | DefinitionKind::Command(_)
+        | DefinitionKind::Event(_) => definition.own_members().iter().map(|member| member.name.as_str()).collect(),
+    }
+}

@@ -1,0 +1,91 @@
+//! Members of objects and the types they have.
+
+use super::{Keyword, Reader, Subject};
+use crate::name::{self, Licence};
+use crate::schema::{Member, Members, Type, TypeId};
+use crate::value::{Value, ValueKind};
+
+impl Reader<'_> {
+    /// Reads a type name or a list of members.
+    pub(super) fn type_or_members(&mut self, value: &Value, key: &str, licence: Licence) -> Members {
+        if let Some(name) = value.as_str() {
+            let id = self.type_id(name, value.span, self.user(key));
+            return id.map_or_else(|| Members::Inline(Vec::new()), Members::Of);
+        }
+        Members::Inline(self.members(value, key, licence))
+    }
+
+    /// How the user of a type is spoken of.
+    fn user(&self, key: &str) -> String {
+        match self.named.keyword {
+            Keyword::Command | Keyword::Event => format!("{}'s '{key}'", self.named.keyword.as_str()),
+            Keyword::Enum | Keyword::Struct | Keyword::Union | Keyword::Alternate => format!("'{key}'"),
+        }
+    }
+
+    /// Reads a list of members.
+    pub(super) fn members(&mut self, value: &Value, key: &str, licence: Licence) -> Vec<Member> {
+        let Some(object) = value.as_object() else {
+            self.error(value.span, format!("'{key}' should be an object or type name"));
+            return Vec::new();
+        };
+        let members = object.members.iter();
+        members.filter_map(|(member, value)| self.member(&member.name, value, (key, member.span), licence)).collect()
+    }
+
+    fn member(
+        &mut self,
+        name: &str,
+        value: &Value,
+        (key, span): (&str, crate::source::Span),
+        licence: Licence,
+    ) -> Option<Member> {
+        let subject = Subject::Member(key, name);
+        let (optional, name) = name.strip_prefix('*').map_or((false, name), |name| (true, name));
+        self.check_rule(name::lower(name, licence), span, subject);
+        if name::is_reserved_member(name) {
+            self.error(span, format!("{subject} uses reserved name"));
+        }
+        let object = value.as_object();
+        let (condition, features, ty) = match object {
+            Some(object) => {
+                self.keys(object, value.span, subject, &["type"], &["if", "features"]);
+                let condition = self.condition(object, subject);
+                (condition, self.features(object.find("features")), object.find("type")?)
+            }
+            None => (None, Vec::new(), value),
+        };
+        let ty = self.type_or_array(ty, subject, &format!("member '{name}'"))?;
+        Some(Member { name: name.to_owned(), span, optional, ty, condition, features })
+    }
+
+    /// Reads a type name, alone or in an array.
+    pub(super) fn type_or_array(&mut self, value: &Value, subject: Subject<'_>, user: &str) -> Option<Type> {
+        let (name, array) = match &value.kind {
+            ValueKind::String(_) => (value, false),
+            ValueKind::Array(elements) => {
+                if let [element @ Value { kind: ValueKind::String(_), .. }] = elements.as_slice() {
+                    (element, true)
+                } else {
+                    self.error(value.span, format!("{subject}: array type must contain single type name"));
+                    return None;
+                }
+            }
+            ValueKind::Object(_) | ValueKind::Boolean(_) => {
+                self.error(value.span, format!("{subject} should be a type name or array"));
+                return None;
+            }
+        };
+        let id = self.type_id(name.as_str()?, name.span, user)?;
+        Some(Type { id, array })
+    }
+
+    /// Reads a type name.
+    pub(super) fn type_name(&mut self, value: &Value, subject: Subject<'_>, user: &str) -> Option<TypeId> {
+        let Some(name) = value.as_str() else {
+            self.error(value.span, format!("{subject} should be a type name"));
+            return None;
+        };
+        self.type_id(name, value.span, user)
+    }
+}
