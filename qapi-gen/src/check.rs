@@ -5,6 +5,8 @@ mod doc;
 mod exchange;
 mod object;
 
+pub(crate) use alternate::JsonType;
+
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 

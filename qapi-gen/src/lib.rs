@@ -2,7 +2,7 @@
 //!
 //! One module per stage: [`source`] reads files, the lexer and the parser make expressions of them, [`doc`] reads the
 //! documentation comments, `include` follows the directives, `definition` reads each expression by itself, `check`
-//! looks at how they fit together, and [`schema`] is what comes out.
+//! looks at how they fit together, [`schema`] is what comes out, and [`generate`](fn@generate) turns it into code.
 //!
 //! ```no_run
 //! let schema = qapi_gen::compile("schema/qapi-schema.json")?;
@@ -17,6 +17,7 @@ mod compile;
 mod definition;
 pub mod diagnostic;
 pub mod doc;
+pub mod generate;
 mod include;
 mod lexer;
 mod name;
@@ -29,4 +30,5 @@ mod value;
 
 pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
+pub use generate::{Conditions, generate};
 pub use schema::Schema;

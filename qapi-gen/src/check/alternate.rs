@@ -8,7 +8,7 @@ use crate::schema::{Alternate, Branch, Builtin, Definition, DefinitionKind, Type
 
 /// The types that JSON can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum JsonType {
+pub(crate) enum JsonType {
     /// `null`
     Null,
     /// `true` and `false`
@@ -21,6 +21,24 @@ pub(super) enum JsonType {
     Object,
     /// An array.
     Array,
+}
+
+impl JsonType {
+    /// All of them.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Null, Self::Boolean, Self::Number, Self::String, Self::Object, Self::Array];
+
+    /// The name in error messages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Boolean => "boolean",
+            Self::Number => "number",
+            Self::String => "string",
+            Self::Object => "object",
+            Self::Array => "array",
+        }
+    }
 }
 
 impl<'a> Checker<'a> {
@@ -76,7 +94,7 @@ impl<'a> Checker<'a> {
 
 impl crate::schema::Schema {
     /// The JSON type of an alternate's branch; `None` if values of its type may be of several.
-    pub(super) fn json_type(&self, branch: &Branch) -> Option<JsonType> {
+    pub(crate) fn json_type(&self, branch: &Branch) -> Option<JsonType> {
         if branch.ty.array {
             return Some(JsonType::Array);
         }

@@ -1,0 +1,113 @@
+//! The commands of a file: a trait with a method for each, and the table that calls them.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+
+use super::layout::{Layout, Place};
+use super::names::{Scope, snake};
+use super::{rustdoc, types};
+use crate::schema::{Command, Definition, DefinitionKind, Members, Module, Type};
+
+/// Everything for the commands of a module, if it has any that are dispatched by generated code.
+pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
+    let commands: Vec<_> = module.definitions.iter().filter_map(|(_, definition)| generated(definition)).collect();
+    if commands.is_empty() {
+        return TokenStream::new();
+    }
+    let place = Place { file: module.file, event: false };
+    let file = layout.schema.sources().path(module.file).file_name().unwrap_or_default().to_string_lossy();
+    let docs = format!("The commands of `{file}`, to be implemented next to the state that they act on.");
+    let mut scope = Scope::default();
+    let methods: Vec<_> = commands.iter().map(|(definition, _)| scope.claim(snake(&definition.name))).collect();
+    let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
+        let docs = rustdoc::command(layout, definition);
+        let deprecated = types::deprecated(&definition.features);
+        let parameters = parameters(layout, definition, command, place);
+        let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
+        quote! {
+            #docs
+            #deprecated
+            fn #method(&self #parameters) -> ::std::result::Result<#returns, ::qapi_schema::Error>;
+        }
+    });
+    let entries = commands.iter().zip(&methods).map(|((definition, command), method)| {
+        let (name, options) = (&definition.name, options(command));
+        let (read, arguments) = arguments(layout, definition, command, place);
+        let reply = if command.returns.is_some() {
+            quote!(Ok(::std::boxed::Box::new(target.#method(#arguments)?)))
+        } else {
+            quote! { target.#method(#arguments)?; Ok(::qapi_schema::Command::empty()) }
+        };
+        quote! {
+            ::qapi_schema::Command::new(#name, #options, {
+                let target = ::std::sync::Arc::clone(target);
+                move |members| { #read #reply }
+            })
+        }
+    });
+    let names = commands.iter().map(|(definition, _)| &definition.name);
+    quote! {
+        #[doc = #docs]
+        pub trait Commands { #(#signatures)* }
+
+        /// The commands of this module, each bound to `target`.
+        pub fn commands<T: Commands + Send + Sync + 'static>(target: &::std::sync::Arc<T>) -> ::std::vec::Vec<::qapi_schema::Command> {
+            ::std::vec![#(#entries),*]
+        }
+
+        /// The names of the commands of this module.
+        pub const COMMANDS: &[&str] = &[#(#names),*];
+    }
+}
+
+fn generated(definition: &Definition) -> Option<(&Definition, &Command)> {
+    match &definition.kind {
+        DefinitionKind::Command(command) if command.generated => Some((definition, command)),
+        DefinitionKind::Enum(_)
+        | DefinitionKind::Struct(_)
+        | DefinitionKind::Union(_)
+        | DefinitionKind::Alternate(_)
+        | DefinitionKind::Command(_)
+        | DefinitionKind::Event(_) => None,
+    }
+}
+
+/// The type of the arguments, if the handler takes them as one value.
+fn boxed(command: &Command) -> Option<Type> {
+    let data = command.data.as_ref().filter(|_| command.boxed);
+    data.and_then(Members::of).map(|id| Type { id, array: false })
+}
+
+fn parameters(layout: &Layout<'_>, definition: &Definition, command: &Command, place: Place) -> TokenStream {
+    if let Some(ty) = boxed(command) {
+        let ty = layout.ty(ty, place);
+        return quote!(, arguments: #ty);
+    }
+    let members = layout.members(definition);
+    let names = types::fields(&members);
+    let types = members.iter().map(|listed| layout.member(listed.member, None, place));
+    quote!(#(, #names: #types)*)
+}
+
+/// How the arguments are read, and how they are passed on.
+fn arguments(
+    layout: &Layout<'_>,
+    definition: &Definition,
+    command: &Command,
+    place: Place,
+) -> (TokenStream, TokenStream) {
+    if let Some(ty) = boxed(command) {
+        let ty = layout.ty(ty, place);
+        let read = quote!(let arguments = ::qapi_schema::Command::arguments::<#ty>(members)?;);
+        return (read, quote!(arguments));
+    }
+    let members = layout.members(definition);
+    let locals: Vec<_> = (0..members.len()).map(|index| format_ident!("argument_{index}")).collect();
+    let reads = members.iter().map(|listed| types::read(listed.member));
+    (quote! { #(let #locals = #reads?;)* members.finish()?; }, quote!(#(#locals),*))
+}
+
+fn options(command: &Command) -> TokenStream {
+    let Command { allow_oob, allow_preconfig, coroutine, .. } = command;
+    quote!(::qapi_schema::CommandOptions { allow_oob: #allow_oob, allow_preconfig: #allow_preconfig, coroutine: #coroutine })
+}
