@@ -2,33 +2,7 @@
 
 use std::fmt;
 
-/// The error classes of QMP (QMP specification, section "Error"; QAPI's `QapiErrorClass`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ErrorClass {
-    /// Anything that needs no class of its own.
-    GenericError,
-    /// The command does not exist, or not in the session's present mode.
-    CommandNotFound,
-    /// The device is not in a state to do this.
-    DeviceNotActive,
-    /// The device does not exist.
-    DeviceNotFound,
-    /// A needed KVM capability is missing.
-    KVMMissingCap,
-}
-
-impl ErrorClass {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GenericError => "GenericError",
-            Self::CommandNotFound => "CommandNotFound",
-            Self::DeviceNotActive => "DeviceNotActive",
-            Self::DeviceNotFound => "DeviceNotFound",
-            Self::KVMMissingCap => "KVMMissingCap",
-        }
-    }
-}
+pub use crate::common::QapiErrorClass as ErrorClass;
 
 /// The error of a command or of its arguments.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -19,14 +19,4 @@ pub use event::{Event, EventSink};
 pub use visit::{Dialect, FromMembers, FromValue, Members, SerializeMembers, Visitor};
 pub use wire::{Empty, Wire};
 
-/// Types of the contract.
-pub mod common {
-    /// A point in time.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub struct Timestamp {
-        /// Seconds since the epoch.
-        pub seconds: i64,
-        /// Microseconds within the second.
-        pub microseconds: i64,
-    }
-}
+qapi_gen_macros::include_schema!("schema/qapi-schema.json");
