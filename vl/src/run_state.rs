@@ -1,0 +1,220 @@
+//! Which run state may follow which, and the reason that each stopped state stands for.
+//!
+//! The day of most VMs, [`TRANSITIONS`] has the rest:
+//!
+//! ```text
+//!   -S            cont                    I/O error, action stop
+//!  ----> prelaunch ----> running ----------------------------------> io-error
+//!            ^            |  ^ ^                                       |  |
+//!            |       stop |  | +------- cont, retries what is held ----+  |
+//!            |            v  | cont                                       |
+//!            |           paused                                           |
+//!            +------------------------ system_reset ----------------------+
+//! ```
+//!
+#![doc = include_str!("../../docs/run-state.svg")]
+
+use std::fmt;
+
+use qapi_schema::Error;
+use qapi_schema::run_state::{RunState, StopReason};
+
+use RunState::{
+    Debug, FinishMigrate, GuestPanicked, Inmigrate, InternalError, IoError, Paused, Postmigrate, Prelaunch, RestoreVm,
+    Running, SaveVm, Shutdown, Suspended, Watchdog,
+};
+
+/// QEMU 10's transitions: each state with those that may follow it.
+pub const TRANSITIONS: &[(RunState, &[RunState])] = &[
+    (Debug, &[Running, FinishMigrate, Prelaunch, Suspended]),
+    (
+        Inmigrate,
+        &[
+            InternalError,
+            IoError,
+            Paused,
+            Running,
+            Shutdown,
+            Suspended,
+            Watchdog,
+            GuestPanicked,
+            FinishMigrate,
+            Prelaunch,
+            Postmigrate,
+        ],
+    ),
+    (InternalError, &[Paused, FinishMigrate, Prelaunch]),
+    (IoError, &[Running, FinishMigrate, Prelaunch]),
+    (Paused, &[Running, FinishMigrate, Postmigrate, Prelaunch, Suspended]),
+    (Postmigrate, &[Running, FinishMigrate, Prelaunch]),
+    (Prelaunch, &[Running, FinishMigrate, Inmigrate, Suspended]),
+    (
+        FinishMigrate,
+        &[
+            Running,
+            Paused,
+            Postmigrate,
+            Prelaunch,
+            InternalError,
+            IoError,
+            Shutdown,
+            Suspended,
+            Watchdog,
+            GuestPanicked,
+        ],
+    ),
+    (RestoreVm, &[Running, Prelaunch, Suspended]),
+    (
+        Running,
+        &[
+            Debug,
+            InternalError,
+            IoError,
+            Paused,
+            FinishMigrate,
+            RestoreVm,
+            SaveVm,
+            Shutdown,
+            Watchdog,
+            GuestPanicked,
+            Suspended,
+        ],
+    ),
+    (SaveVm, &[Running, Suspended]),
+    (Shutdown, &[Paused, FinishMigrate, Prelaunch]),
+    (Suspended, &[Running, FinishMigrate, Prelaunch, Paused, SaveVm, RestoreVm, Shutdown]),
+    (Watchdog, &[Running, FinishMigrate, Prelaunch]),
+    (GuestPanicked, &[Running, FinishMigrate, Prelaunch]),
+];
+
+/// A change of the run state that [`TRANSITIONS`] does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IllegalTransition {
+    /// The present state.
+    pub from: RunState,
+    /// The state that may not follow it.
+    pub to: RunState,
+}
+
+impl fmt::Display for IllegalTransition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "A virtual machine that is '{}' can't become '{}'", self.from, self.to)
+    }
+}
+
+impl std::error::Error for IllegalTransition {}
+
+impl From<IllegalTransition> for Error {
+    fn from(illegal: IllegalTransition) -> Self {
+        Self::generic(illegal.to_string())
+    }
+}
+
+/// The VM can't be started: the guest is in no state to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetRequired {
+    /// The present state.
+    pub state: RunState,
+}
+
+impl fmt::Display for ResetRequired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resetting the Virtual Machine is required")
+    }
+}
+
+impl std::error::Error for ResetRequired {}
+
+impl From<ResetRequired> for Error {
+    fn from(refused: ResetRequired) -> Self {
+        Self::generic(refused.to_string())
+    }
+}
+
+/// Whether `to` may follow `from`.
+///
+/// # Errors
+/// It may not.
+pub fn transition(from: RunState, to: RunState) -> Result<RunState, IllegalTransition> {
+    let followers = TRANSITIONS.iter().find(|(state, _)| *state == from).map_or(&[][..], |(_, followers)| followers);
+    if followers.contains(&to) { Ok(to) } else { Err(IllegalTransition { from, to }) }
+}
+
+/// What `cont` is to do about a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Nothing: it runs already, or sleeps and wakes by itself.
+    Nothing,
+    /// Let it run.
+    Run,
+}
+
+/// Whether a VM in this state may be started.
+///
+/// # Errors
+/// It must be reset first.
+pub const fn may_start(state: RunState) -> Result<Start, ResetRequired> {
+    match state {
+        Running | Suspended => Ok(Start::Nothing),
+        Shutdown | InternalError => Err(ResetRequired { state }),
+        Debug | Inmigrate | IoError | Paused | Postmigrate | Prelaunch | FinishMigrate | RestoreVm | SaveVm
+        | Watchdog | GuestPanicked => Ok(Start::Run),
+    }
+}
+
+/// Why a VM in this state is stopped; `None` if it runs.
+pub const fn stop_reason(state: RunState) -> Option<StopReason> {
+    Some(match state {
+        Running => return None,
+        Paused => StopReason::User,
+        Debug => StopReason::Debug,
+        Shutdown => StopReason::Shutdown,
+        IoError => StopReason::Ioerror,
+        Watchdog => StopReason::Watchdog,
+        GuestPanicked => StopReason::Panic,
+        SaveVm => StopReason::Savevm,
+        RestoreVm => StopReason::Loadvm,
+        FinishMigrate | Postmigrate => StopReason::Migrate,
+        Prelaunch => StopReason::Prelaunch,
+        Inmigrate => StopReason::Incoming,
+        Suspended => StopReason::Suspended,
+        InternalError => StopReason::InternalError,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_its_row_once() {
+        let mut rows: Vec<_> = TRANSITIONS.iter().map(|(state, _)| state.as_str()).collect();
+        rows.sort_unstable();
+        let mut all: Vec<_> = RunState::ALL.iter().map(|state| state.as_str()).collect();
+        all.sort_unstable();
+        assert_eq!(rows, all);
+    }
+
+    #[test]
+    fn a_transition_outside_the_table_is_refused_by_name() {
+        assert_eq!(transition(Running, IoError), Ok(IoError));
+        let refused = transition(IoError, Watchdog).expect_err("no such row");
+        assert_eq!(refused.to_string(), "A virtual machine that is 'io-error' can't become 'watchdog'");
+    }
+
+    #[test]
+    fn every_stopped_state_has_a_reason_and_only_running_has_none() {
+        for &state in RunState::ALL {
+            assert_eq!(stop_reason(state).is_none(), state == Running, "{state}");
+        }
+    }
+
+    #[test]
+    fn every_state_that_may_start_can_become_running() {
+        for &state in RunState::ALL {
+            if may_start(state) == Ok(Start::Run) {
+                assert_eq!(transition(state, Running), Ok(Running), "{state}");
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What a VM tells whom, and in which order.
+#![allow(clippy::expect_used)]
+
+use std::sync::{Arc, Mutex};
+
+use qapi_schema::common::Timestamp;
+use qapi_schema::run_state::{Commands, RunState, ShutdownCause, StopReason};
+use qapi_schema::{Event, EventSink};
+use vl::{Clock, IllegalTransition, Observer, Vm};
+
+/// Notes everything that happens, as text.
+#[derive(Clone, Default)]
+struct Journal(Arc<Mutex<Vec<String>>>);
+
+impl Journal {
+    fn note(&self, text: String) {
+        self.0.lock().expect("no panic").push(text);
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().expect("no panic"))
+    }
+}
+
+impl EventSink for Journal {
+    fn emit(&self, at: Timestamp, event: &dyn Event) {
+        let data = event.data().map_or(String::new(), |data| format!(" {}", data.value()));
+        self.note(format!("{} {}{data}", at.seconds, event.name()));
+    }
+}
+
+struct Named(&'static str, Journal);
+
+impl Named {
+    fn note(&self, what: &str) {
+        self.1.note(format!("{}: {what}", self.0));
+    }
+}
+
+impl Observer for Named {
+    fn will_start(&self) {
+        self.note("will start");
+    }
+
+    fn started(&self) {
+        self.note("started");
+    }
+
+    fn stopped(&self) {
+        self.note("stopped");
+    }
+
+    fn reset(&self) {
+        self.note("reset");
+    }
+
+    fn drain(&self) {
+        self.note("drain");
+    }
+}
+
+struct Noon;
+
+impl Clock for Noon {
+    fn now(&self) -> Timestamp {
+        Timestamp { seconds: 12, microseconds: 0 }
+    }
+}
+
+fn running_vm() -> (Vm, Journal) {
+    let journal = Journal::default();
+    let vm = Vm::new(Arc::new(journal.clone()), Noon);
+    vm.cont().expect("started");
+    journal.take();
+    (vm, journal)
+}
+
+#[test]
+fn observers_start_in_ascending_and_stop_in_descending_priority_around_the_events() {
+    let (vm, journal) = running_vm();
+    vm.observe(1, Arc::new(Named("guest", journal.clone())));
+    vm.observe(0, Arc::new(Named("disk", journal.clone())));
+    vm.stop().expect("stopped");
+    let stop = r#"12 STOP {"reason":"user","stop-id":1}"#;
+    assert_eq!(journal.take(), ["guest: stopped", "disk: stopped", stop, "disk: drain", "guest: drain"]);
+    vm.cont().expect("started");
+    let will = ["disk: will start", "guest: will start"];
+    assert_eq!(journal.take(), [&will[..], &["12 RESUME", "disk: started", "guest: started"]].concat());
+}
+
+#[test]
+fn stop_on_a_stopped_and_cont_on_a_running_vm_say_nothing() {
+    let (vm, journal) = running_vm();
+    vm.cont().expect("runs already");
+    assert!(journal.take().is_empty());
+    vm.stop().expect("stopped");
+    vm.stop().expect("is stopped already");
+    assert_eq!(journal.take().len(), 1);
+}
+
+#[test]
+fn the_first_cause_of_a_stop_stays_its_reason() {
+    let (vm, journal) = running_vm();
+    vm.transaction(|tx| tx.vm_stop(RunState::Watchdog)).expect("stopped");
+    vm.transaction(|tx| tx.vm_stop(RunState::IoError)).expect("stopped already");
+    assert_eq!(journal.take(), [r#"12 STOP {"reason":"watchdog","stop-id":1}"#]);
+    assert_eq!(vm.stop_reason().reason, Some(StopReason::Watchdog));
+}
+
+#[test]
+fn the_reason_is_gone_once_the_vm_runs_but_its_record_stays() {
+    let (vm, _) = running_vm();
+    assert_eq!(vm.stop_reason().last_stop, None);
+    vm.stop().expect("stopped");
+    vm.cont().expect("started");
+    let info = vm.stop_reason();
+    let record = info.last_stop.expect("a stop");
+    assert_eq!((info.reason, record.id, record.reason), (None, 1, StopReason::User));
+    assert!(record.resumed_at.is_some());
+}
+
+#[test]
+fn a_vm_that_needs_a_reset_is_not_started_before_it() {
+    let (vm, journal) = running_vm();
+    vm.transaction(|tx| tx.vm_stop(RunState::InternalError)).expect("stopped");
+    let refused = vm.cont().expect_err("refused");
+    assert_eq!(refused.desc(), "Resetting the Virtual Machine is required");
+    journal.take();
+    vm.system_reset().expect("reset");
+    assert_eq!(journal.take(), [r#"12 RESET {"guest":false,"reason":"host-qmp-system-reset"}"#]);
+    assert_eq!(vm.stop_reason().reason, Some(StopReason::Prelaunch));
+    vm.cont().expect("started");
+}
+
+#[test]
+fn a_running_vm_goes_on_after_a_reset() {
+    let (vm, journal) = running_vm();
+    vm.observe(0, Arc::new(Named("disk", journal.clone())));
+    vm.transaction(|tx| tx.reset(ShutdownCause::GuestReset)).expect("reset");
+    assert_eq!(journal.take(), ["disk: reset", r#"12 RESET {"guest":true,"reason":"guest-reset"}"#]);
+    assert!(vm.status().running);
+}
+
+#[test]
+fn an_illegal_stop_is_refused_and_changes_nothing() {
+    let (vm, journal) = running_vm();
+    let refused = vm.transaction(|tx| tx.vm_stop(RunState::Prelaunch));
+    assert_eq!(refused, Err(IllegalTransition { from: RunState::Running, to: RunState::Prelaunch }));
+    assert!(vm.transaction(|tx| tx.vm_stop(RunState::Running)).is_err());
+    assert!(vm.status().running && journal.take().is_empty());
+}
+
+#[test]
+fn the_end_of_the_vm_stops_the_guest_without_a_stop_event() {
+    let (vm, journal) = running_vm();
+    vm.observe(0, Arc::new(Named("disk", journal.clone())));
+    vm.transaction(|tx| tx.shutdown(ShutdownCause::HostSignal));
+    assert_eq!(journal.take(), [r#"12 SHUTDOWN {"guest":false,"reason":"host-signal"}"#, "disk: stopped"]);
+    assert_eq!(vm.status().status, RunState::Shutdown);
+}
+
+#[test]
+fn the_process_wide_vm_is_the_one_that_was_set() {
+    assert!(vl::vm_stop(RunState::Paused).is_err(), "there is none yet");
+    let vm = Arc::new(running_vm().0);
+    vl::current::set(vm.clone()).expect("the first");
+    vl::vm_stop(RunState::Paused).expect("stopped");
+    assert!(!vm.status().running);
+    vl::vm_start().expect("started");
+    assert!(vm.status().running);
+    assert!(vl::current::set(vm).is_err(), "there is one already");
+}
