@@ -25,7 +25,7 @@ pub fn names(definitions: &[Named], errors: &mut Vec<Diagnostic>) -> HashMap<Str
         if crate::schema::Builtin::from_name(name).is_some() {
             let message = format!("built-in type '{name}' is already defined");
             errors.push(Diagnostic::new(named.span(), message).in_definition(named.to_string()));
-        } else if let Some(first) = by_name.get(name).and_then(|first| definitions.get(first.0 as usize)) {
+        } else if let Some(first) = by_name.get(name).and_then(|first| definitions.get(first.index())) {
             let error = Diagnostic::new(named.span(), format!("'{name}' is already defined"));
             let error = error.note(first.span(), "previous definition");
             errors.push(error.in_definition(named.to_string()));

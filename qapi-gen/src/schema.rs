@@ -23,6 +23,13 @@ pub struct Schema {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DefinitionId(pub(crate) u32);
 
+impl DefinitionId {
+    /// The number.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A type, command or event.
 #[derive(Clone, Debug)]
 pub struct Definition {
@@ -217,7 +224,7 @@ impl Schema {
 
     /// The definition of this number.
     pub fn definition(&self, id: DefinitionId) -> Option<&Definition> {
-        self.definitions.get(id.0 as usize)
+        self.definitions.get(id.index())
     }
 
     /// The comments that document no definition.
@@ -295,6 +302,20 @@ impl Definition {
         let branches = self.branches().iter().map(|branch| &branch.condition);
         let features = self.all_features().map(|feature| &feature.condition);
         [&self.condition].into_iter().chain(members).chain(values).chain(branches).chain(features).flatten()
+    }
+
+    /// The type of the arguments or the data that are passed on as one value.
+    pub fn boxed_data(&self) -> Option<Type> {
+        let (data, boxed) = match &self.kind {
+            DefinitionKind::Command(command) => (&command.data, command.boxed),
+            DefinitionKind::Event(event) => (&event.data, event.boxed),
+            DefinitionKind::Enum(_)
+            | DefinitionKind::Struct(_)
+            | DefinitionKind::Union(_)
+            | DefinitionKind::Alternate(_) => return None,
+        };
+        let id = data.as_ref().filter(|_| boxed).and_then(Members::of);
+        id.map(|id| Type { id, array: false })
     }
 
     /// The values of an enumeration.

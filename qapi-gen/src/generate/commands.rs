@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use super::layout::{Layout, Place};
 use super::names::{Scope, snake};
 use super::{rustdoc, types};
-use crate::schema::{Command, Definition, DefinitionKind, Members, Module, Type};
+use crate::schema::{Command, Definition, DefinitionKind, Module};
 
 /// Everything for the commands of a module, if it has any that are dispatched by generated code.
 pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
@@ -22,7 +22,7 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
         let docs = rustdoc::command(layout, definition);
         let deprecated = types::deprecated(&definition.features);
-        let parameters = parameters(layout, definition, command, place);
+        let parameters = parameters(layout, definition, place);
         let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
         quote! {
             #docs
@@ -32,7 +32,7 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     });
     let entries = commands.iter().zip(&methods).map(|((definition, command), method)| {
         let (name, options) = (&definition.name, options(command));
-        let (read, arguments) = arguments(layout, definition, command, place);
+        let (read, arguments) = arguments(layout, definition, place);
         let reply = if command.returns.is_some() {
             quote!(Ok(::std::boxed::Box::new(target.#method(#arguments)?)))
         } else {
@@ -72,31 +72,20 @@ fn generated(definition: &Definition) -> Option<(&Definition, &Command)> {
     }
 }
 
-/// The type of the arguments, if the handler takes them as one value.
-fn boxed(command: &Command) -> Option<Type> {
-    let data = command.data.as_ref().filter(|_| command.boxed);
-    data.and_then(Members::of).map(|id| Type { id, array: false })
-}
-
-fn parameters(layout: &Layout<'_>, definition: &Definition, command: &Command, place: Place) -> TokenStream {
-    if let Some(ty) = boxed(command) {
+fn parameters(layout: &Layout<'_>, definition: &Definition, place: Place) -> TokenStream {
+    if let Some(ty) = definition.boxed_data() {
         let ty = layout.ty(ty, place);
         return quote!(, arguments: #ty);
     }
     let members = layout.members(definition);
     let names = types::fields(&members);
-    let types = members.iter().map(|listed| layout.member(listed.member, None, place));
+    let types = members.iter().map(|listed| layout.parameter(listed.member, place));
     quote!(#(, #names: #types)*)
 }
 
 /// How the arguments are read, and how they are passed on.
-fn arguments(
-    layout: &Layout<'_>,
-    definition: &Definition,
-    command: &Command,
-    place: Place,
-) -> (TokenStream, TokenStream) {
-    if let Some(ty) = boxed(command) {
+fn arguments(layout: &Layout<'_>, definition: &Definition, place: Place) -> (TokenStream, TokenStream) {
+    if let Some(ty) = definition.boxed_data() {
         let ty = layout.ty(ty, place);
         let read = quote!(let arguments = ::qapi_schema::Command::arguments::<#ty>(members)?;);
         return (read, quote!(arguments));

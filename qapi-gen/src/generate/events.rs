@@ -6,13 +6,13 @@ use quote::quote;
 use super::layout::{Layout, Place};
 use super::names::{Scope, camel};
 use super::{rustdoc, types};
-use crate::schema::{Definition, DefinitionId, DefinitionKind, Event, Members, Module, Type};
+use crate::schema::{Definition, DefinitionId, DefinitionKind, Module};
 
 /// The module `event` of a module, if it has any events.
 pub fn events(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let mut scope = Scope::default();
     let events = module.definitions.iter().filter_map(|(id, definition)| match &definition.kind {
-        DefinitionKind::Event(event) => Some((*id, *definition, event)),
+        DefinitionKind::Event(_) => Some((*id, *definition)),
         DefinitionKind::Enum(_)
         | DefinitionKind::Struct(_)
         | DefinitionKind::Union(_)
@@ -20,9 +20,7 @@ pub fn events(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
         | DefinitionKind::Command(_) => None,
     });
     let events: Vec<_> = events
-        .map(|(id, definition, event)| {
-            self::event(layout, id, definition, event, &scope.claim(camel(&definition.name)))
-        })
+        .map(|(id, definition)| self::event(layout, id, definition, &scope.claim(camel(&definition.name))))
         .collect();
     if events.is_empty() {
         return TokenStream::new();
@@ -35,23 +33,22 @@ pub fn events(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     }
 }
 
-fn event(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, event: &Event, ident: &Ident) -> TokenStream {
+fn event(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, ident: &Ident) -> TokenStream {
     let place = Place { file: definition.span.file, event: true };
     let name = &definition.name;
     let docs = rustdoc::definition(definition);
     let deprecated = types::deprecated(&definition.features);
     let derives = layout.derives(id);
-    let boxed = event.data.as_ref().filter(|_| event.boxed).and_then(Members::of);
     let members = layout.members(definition);
-    let (declared, data, serialize) = if let Some(boxed) = boxed {
-        let ty = layout.ty(Type { id: boxed, array: false }, place);
+    let (declared, data, serialize) = if let Some(boxed) = definition.boxed_data() {
+        let ty = layout.ty(boxed, place);
         (quote!((#[doc = "The data."] pub #ty);), quote!(Some(&self.0)), None)
     } else if members.is_empty() {
         (quote!(;), quote!(None), None)
     } else {
         let fields = types::fields(&members);
         let listed = || members.iter().zip(&fields);
-        let declared = listed().map(|(listed, field)| types::declare(layout, *listed, field, None, place));
+        let declared = listed().map(|(listed, field)| types::declare(layout, *listed, field, id, place));
         let written = listed().map(|(listed, field)| types::write(listed.member, field));
         let serialize = quote! {
             impl ::serde::Serialize for #ident {

@@ -6,7 +6,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use super::names::{self, Scope};
-use super::recursion;
+use super::recursion::{self, Edge, Via};
 use crate::schema::{Builtin, Definition, DefinitionId, DefinitionKind, Member, Members, Module, Schema, Type, TypeId};
 use crate::source::FileId;
 
@@ -17,7 +17,7 @@ pub struct Layout<'a> {
     modules: HashMap<FileId, Ident>,
     types: HashMap<DefinitionId, Ident>,
     kinds: HashMap<DefinitionId, Ident>,
-    components: Vec<usize>,
+    boxed: HashSet<(usize, Edge)>,
     without_eq: HashSet<DefinitionId>,
     without_copy: HashSet<DefinitionId>,
 }
@@ -48,12 +48,12 @@ impl<'a> Layout<'a> {
             modules: HashMap::new(),
             types: HashMap::new(),
             kinds: HashMap::new(),
-            components: Vec::new(),
+            boxed: HashSet::new(),
             without_eq: HashSet::new(),
             without_copy: HashSet::new(),
         };
         layout.name(modules);
-        layout.components = recursion::components(&layout.edges(Holds::InPlace));
+        layout.boxed = recursion::boxed(&layout.edges(Holds::InPlace));
         layout.without_eq = layout.reaching(|ty| matches!(ty.id, TypeId::Builtin(Builtin::Number | Builtin::Any)));
         layout.without_copy = layout.reaching(|ty| {
             let builtin = matches!(ty.id, TypeId::Builtin(Builtin::Str | Builtin::Any));
@@ -120,29 +120,29 @@ impl<'a> Layout<'a> {
     }
 
     /// The type of something that a value of the type `owner` holds in place.
-    pub fn held(&self, ty: Type, owner: Option<DefinitionId>, from: Place) -> TokenStream {
+    pub fn held(&self, ty: Type, owner: DefinitionId, via: Via, from: Place) -> TokenStream {
         let held = self.ty(ty, from);
-        if self.is_boxed(ty, owner) { quote!(::std::boxed::Box<#held>) } else { held }
+        if self.is_boxed(ty, owner, via) { quote!(::std::boxed::Box<#held>) } else { held }
     }
 
     /// Whether it must be boxed, since its type holds the owner in its turn.
-    pub fn is_boxed(&self, ty: Type, owner: Option<DefinitionId>) -> bool {
-        match (ty, owner) {
-            (Type { id: TypeId::Definition(id), array: false }, Some(owner)) => {
-                self.component(id) == self.component(owner)
+    pub fn is_boxed(&self, ty: Type, owner: DefinitionId, via: Via) -> bool {
+        match ty {
+            Type { id: TypeId::Definition(id), array: false } => {
+                self.boxed.contains(&(owner.index(), (id.index(), via)))
             }
-            (Type { .. }, _) => false,
+            Type { .. } => false,
         }
     }
 
-    fn component(&self, id: DefinitionId) -> Option<&usize> {
-        self.components.get(id.0 as usize)
+    /// The type of a field.
+    pub fn field(&self, member: &Member, owner: DefinitionId, from: Place) -> TokenStream {
+        optional(member, self.held(member.ty, owner, Via::Member, from))
     }
 
-    /// The type of a field or an argument.
-    pub fn member(&self, member: &Member, owner: Option<DefinitionId>, from: Place) -> TokenStream {
-        let held = self.held(member.ty, owner, from);
-        if member.optional { quote!(::std::option::Option<#held>) } else { held }
+    /// The type of a parameter.
+    pub fn parameter(&self, member: &Member, from: Place) -> TokenStream {
+        optional(member, self.ty(member.ty, from))
     }
 
     /// The members of a definition, those of its bases first.
@@ -171,30 +171,28 @@ impl<'a> Layout<'a> {
     }
 
     /// The types that values of a definition hold.
-    fn holds(&self, definition: &'a Definition) -> Vec<Type> {
-        let mut types: Vec<_> = self.members(definition).into_iter().map(|listed| listed.member.ty).collect();
-        match &definition.kind {
-            DefinitionKind::Union(union) => types.extend(union.branches.iter().map(|branch| branch.ty)),
-            DefinitionKind::Alternate(alternate) => types.extend(alternate.branches.iter().map(|branch| branch.ty)),
-            DefinitionKind::Event(event) if event.boxed => {
-                let data = event.data.as_ref().and_then(Members::of);
-                types.extend(data.map(|id| Type { id, array: false }));
-            }
+    fn holds(&self, definition: &'a Definition) -> Vec<(Type, Via)> {
+        let members = self.members(definition).into_iter().map(|listed| (listed.member.ty, Via::Member));
+        let via = match definition.kind {
+            DefinitionKind::Union(_) => Via::Union,
             DefinitionKind::Enum(_)
             | DefinitionKind::Struct(_)
+            | DefinitionKind::Alternate(_)
             | DefinitionKind::Command(_)
-            | DefinitionKind::Event(_) => {}
-        }
-        types
+            | DefinitionKind::Event(_) => Via::Alternate,
+        };
+        let branches = definition.branches().iter().map(|branch| (branch.ty, via));
+        let boxed = definition.boxed_data().map(|ty| (ty, Via::Member));
+        members.chain(branches).chain(boxed).collect()
     }
 
     /// For each definition, the definitions that its values hold.
-    fn edges(&self, which: Holds) -> Vec<Vec<usize>> {
+    fn edges(&self, which: Holds) -> Vec<Vec<Edge>> {
         let definitions = self.schema.definitions();
         let held = definitions.map(|definition| {
             let types = self.holds(definition).into_iter();
-            let types = types.filter(|ty| which == Holds::Anywhere || !ty.array);
-            types.filter_map(|ty| if let TypeId::Definition(id) = ty.id { Some(id.0 as usize) } else { None }).collect()
+            let types = types.filter(|(ty, _)| which == Holds::Anywhere || !ty.array);
+            types.filter_map(|(ty, via)| ty.id.definition().map(|id| (id.index(), via))).collect()
         });
         held.collect()
     }
@@ -203,10 +201,10 @@ impl<'a> Layout<'a> {
     fn reaching(&self, seed: impl Fn(Type) -> bool) -> HashSet<DefinitionId> {
         let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
         for (holder, held) in self.edges(Holds::Anywhere).into_iter().enumerate() {
-            held.into_iter().for_each(|held| holders.entry(held).or_default().push(holder));
+            held.into_iter().for_each(|(held, _)| holders.entry(held).or_default().push(holder));
         }
         let seeds = self.schema.definitions().enumerate();
-        let seeds = seeds.filter(|(_, definition)| self.holds(definition).into_iter().any(&seed));
+        let seeds = seeds.filter(|(_, definition)| self.holds(definition).into_iter().any(|(ty, _)| seed(ty)));
         let mut open: Vec<usize> = seeds.map(|(index, _)| index).collect();
         let mut reaching = HashSet::new();
         while let Some(next) = open.pop() {
@@ -225,6 +223,10 @@ enum Holds {
     InPlace,
     /// Those in arrays, too.
     Anywhere,
+}
+
+fn optional(member: &Member, ty: TokenStream) -> TokenStream {
+    if member.optional { quote!(::std::option::Option<#ty>) } else { ty }
 }
 
 fn builtin_type(builtin: Builtin) -> TokenStream {

@@ -1,8 +1,44 @@
-//! Types that hold themselves, directly or through others: the strongly connected components of "holds in place".
+//! Types that hold themselves, directly or through others: where a box must break the circle.
 
-/// For each node the number of its component, or a number of its own if it lies on no cycle. (Tarjan's algorithm, with
-/// an explicit stack, since a schema may be as deep as it is long.)
-pub fn components(edges: &[Vec<usize>]) -> Vec<usize> {
+use std::collections::HashSet;
+
+/// The way in which a type holds another one in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// As a branch of an alternate.
+    Alternate,
+    /// As a member.
+    Member,
+    /// As a branch of a union.
+    Union,
+}
+
+/// What a node holds.
+pub type Edge = (usize, Via);
+
+/// The edges to be boxed: of every circle those through alternates; if it has none, those through members; if it has
+/// none of these either, all. A rule that depends on nothing but the circle keeps unrelated changes of the schema from
+/// changing a type.
+pub fn boxed(edges: &[Vec<Edge>]) -> HashSet<(usize, Edge)> {
+    let mut boxed = HashSet::new();
+    for via in [Via::Alternate, Via::Member, Via::Union] {
+        let left = |(node, held): (usize, &Vec<Edge>)| {
+            let left = held.iter().filter(|&&edge| !boxed.contains(&(node, edge)));
+            left.map(|&(target, _)| target).collect()
+        };
+        let left: Vec<Vec<usize>> = edges.iter().enumerate().map(left).collect();
+        let components = components(&left);
+        for (node, held) in edges.iter().enumerate() {
+            let circular = held.iter().filter(|&&(target, by)| by == via && components[node] == components[target]);
+            boxed.extend(circular.map(|&edge| (node, edge)));
+        }
+    }
+    boxed
+}
+
+/// For each node the number of its strongly connected component. (Tarjan's algorithm, with an explicit stack, since a
+/// schema may be as deep as it is long.)
+fn components(edges: &[Vec<usize>]) -> Vec<usize> {
     let mut search = Search {
         edges,
         order: vec![None; edges.len()],
@@ -85,6 +121,14 @@ mod tests {
         let mut distinct = vec![components[0], components[1], components[3], components[4]];
         distinct.dedup();
         assert_eq!(distinct.len(), 4);
+    }
+
+    #[test]
+    fn a_circle_is_broken_at_its_alternate_first() {
+        // An alternate 0 of a union 1 with a branch 2 that has a member 0, and a struct 3 that holds itself.
+        let edges = [vec![(1, Via::Alternate)], vec![(2, Via::Union)], vec![(0, Via::Member)], vec![(3, Via::Member)]];
+        let boxed = boxed(&edges);
+        assert_eq!(boxed, HashSet::from([(0, (1, Via::Alternate)), (3, (3, Via::Member))]));
     }
 
     #[test]

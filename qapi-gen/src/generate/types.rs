@@ -5,6 +5,7 @@ use quote::quote;
 
 use super::layout::{Layout, Listed, Place};
 use super::names::{self, camel, snake};
+use super::recursion::Via;
 use super::rustdoc;
 use crate::check::JsonType;
 use crate::schema::{Alternate, Definition, DefinitionId, Enum, Feature, Member};
@@ -80,7 +81,7 @@ pub fn structure(layout: &Layout<'_>, id: DefinitionId, definition: &Definition)
     let fields = fields(&members);
     let docs = rustdoc::definition(definition);
     let derives = layout.derives(id);
-    let declared = members.iter().zip(&fields).map(|(member, field)| declare(layout, *member, field, Some(id), place));
+    let declared = members.iter().zip(&fields).map(|(member, field)| declare(layout, *member, field, id, place));
     let argument = if members.is_empty() { quote!(_) } else { quote!(members) };
     let map = if members.is_empty() { quote!(_) } else { quote!(map) };
     let read = members.iter().zip(&fields).map(|(member, field)| {
@@ -121,12 +122,12 @@ pub fn declare(
     layout: &Layout<'_>,
     listed: Listed<'_>,
     field: &Ident,
-    owner: Option<DefinitionId>,
+    owner: DefinitionId,
     place: Place,
 ) -> TokenStream {
     let docs = rustdoc::listed(&listed);
     let deprecated = deprecated(&listed.member.features);
-    let ty = layout.member(listed.member, owner, place);
+    let ty = layout.field(listed.member, owner, place);
     quote!(#docs #deprecated pub #field: #ty)
 }
 
@@ -190,7 +191,7 @@ pub fn alternate(layout: &Layout<'_>, id: DefinitionId, definition: &Definition,
     let docs = rustdoc::definition(definition);
     let derives = layout.derives(id);
     let variant_docs = branches.iter().map(|branch| rustdoc::member(definition, &branch.name));
-    let types = branches.iter().map(|branch| layout.held(branch.ty, Some(id), place));
+    let types = branches.iter().map(|branch| layout.held(branch.ty, id, Via::Alternate, place));
     let json: Vec<_> = branches.iter().map(|branch| layout.schema.json_type(branch)).collect();
     let arms = JsonType::ALL.into_iter().filter_map(|ty| {
         let at = json.iter().position(|&branch| branch == Some(ty))?;

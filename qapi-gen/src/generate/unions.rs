@@ -5,6 +5,7 @@ use quote::quote;
 
 use super::layout::{Layout, Listed, Place};
 use super::names::{self, camel};
+use super::recursion::Via;
 use super::{rustdoc, types};
 use crate::schema::{Branch, Definition, DefinitionId, DefinitionKind, TypeId, Union};
 
@@ -23,7 +24,7 @@ pub fn union(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, uni
             let docs = rustdoc::listed(member);
             quote!(#docs pub #field: #kind)
         } else {
-            types::declare(layout, *member, field, Some(id), place)
+            types::declare(layout, *member, field, id, place)
         }
     });
     // The branch comes last: errors name the first member that is wrong in the order of the schema.
@@ -94,13 +95,13 @@ fn branches(
     let variants = names::idents(wire.iter().copied(), camel);
     let branch = |name: &str| union.branches.iter().find(|branch| branch.name == name);
     let found: Vec<Option<&Branch>> = wire.iter().map(|name| branch(name)).collect();
-    let boxed = |branch: &Branch| layout.is_boxed(branch.ty, Some(id));
+    let boxed = |branch: &Branch| layout.is_boxed(branch.ty, id, Via::Union);
 
     let docs = format!("What `{}` of [`{ident}`] decides.", union.discriminator);
     let derives = layout.derives(id);
     let declared = found.iter().zip(&wire).zip(&variants).map(|((branch, name), variant)| {
         let docs = format!("`{name}`");
-        let held = branch.map(|branch| layout.held(branch.ty, Some(id), place)).map(|held| quote!((#held)));
+        let held = branch.map(|branch| layout.held(branch.ty, id, Via::Union, place)).map(|held| quote!((#held)));
         quote!(#[doc = #docs] #variant #held)
     });
     let decided = found.iter().zip(&variants).map(|(branch, variant)| {

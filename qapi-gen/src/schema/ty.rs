@@ -57,6 +57,16 @@ pub enum Builtin {
     QType,
 }
 
+impl TypeId {
+    /// The definition, if the schema has one.
+    pub const fn definition(self) -> Option<DefinitionId> {
+        match self {
+            Self::Builtin(_) => None,
+            Self::Definition(id) => Some(id),
+        }
+    }
+}
+
 impl Builtin {
     const NAMES: [(&'static str, Self); 16] = [
         ("str", Self::Str),
