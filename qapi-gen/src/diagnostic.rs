@@ -20,6 +20,15 @@ impl Diagnostic {
         Self { at: Some(at), ..Self::global(message) }
     }
 
+    /// An error in what starts at `at`, which is to blame, and more exactly at `place` in it.
+    pub fn within(at: Span, place: Span, message: impl Into<String>) -> Self {
+        if place.line == at.line && place.file == at.file {
+            Self::new(place, message)
+        } else {
+            Self::new(at, message).note(place, "it is here")
+        }
+    }
+
     /// An error that no line of the schema is to blame for.
     pub fn global(message: impl Into<String>) -> Self {
         Self { message: message.into(), at: None, definition: None, notes: Vec::new(), help: None }
@@ -42,6 +51,12 @@ impl Diagnostic {
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// Says how it can be mended, if that is known.
+    #[must_use]
+    pub fn suggest(self, help: Option<String>) -> Self {
+        Self { help, ..self }
     }
 
     /// What is wrong, in one line.
@@ -76,14 +91,20 @@ impl Diagnostic {
     }
 }
 
+/// As many characters of a line are shown before and after the caret.
+const CONTEXT: usize = 160;
+
 fn write_place(f: &mut fmt::Formatter<'_>, sources: &Sources, at: Span, kind: &str, message: &str) -> fmt::Result {
     let (path, column) = (sources.path(at.file).display(), sources.column(at));
     writeln!(f, "{path}:{}:{column}: {kind}: {message}", at.line)?;
-    let line = sources.line(at);
-    let shown: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let hidden = (column - 1).saturating_sub(CONTEXT);
+    let before = column - 1 - hidden;
+    let line = sources.line(at).chars().skip(hidden).take(before + CONTEXT);
+    let shown: String = line.map(|c| if c.is_control() { ' ' } else { c }).collect();
     writeln!(f, "{:>5} | {}", at.line, shown.trim_end())?;
-    let marked = line.chars().count().saturating_sub(column - 1).min((at.end - at.start) as usize).max(1);
-    writeln!(f, "      | {:>column$}{}", '^', "~".repeat(marked - 1))
+    let after = shown.chars().count().saturating_sub(before);
+    let marked = after.min((at.end - at.start) as usize).max(1);
+    writeln!(f, "      | {}^{}", " ".repeat(before), "~".repeat(marked - 1))
 }
 
 /// Everything that is wrong with a schema, with the sources to show it.
@@ -92,6 +113,9 @@ pub struct Errors {
     sources: Sources,
     diagnostics: Vec<Diagnostic>,
 }
+
+/// No more errors than this are shown.
+pub const MAX_SHOWN: usize = 100;
 
 impl Errors {
     /// The errors found in these sources.
@@ -112,7 +136,11 @@ impl Errors {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.diagnostics.iter().try_for_each(|diagnostic| diagnostic.write(f, &self.sources))
+        self.diagnostics.iter().take(MAX_SHOWN).try_for_each(|diagnostic| diagnostic.write(f, &self.sources))?;
+        match self.diagnostics.len().saturating_sub(MAX_SHOWN) {
+            0 => Ok(()),
+            more => writeln!(f, "{more} more errors"),
+        }
     }
 }
 

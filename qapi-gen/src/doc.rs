@@ -3,6 +3,8 @@
 //! A block that starts with `@name:` documents the definition after it; any other block is free-form. Sections are
 //! recognised as QEMU's QAPI reference describes them (docs/devel/qapi-code-gen, "Documentation comments").
 
+use std::collections::{HashMap, HashSet};
+
 use crate::diagnostic::Diagnostic;
 use crate::lexer::Lexer;
 use crate::source::Span;
@@ -18,6 +20,15 @@ pub struct Doc {
     pub sections: Vec<Section>,
     /// Its `qmp-example` blocks.
     pub examples: Vec<Example>,
+    /// The numbers of the sections about members, by the members' names.
+    members: HashMap<String, usize>,
+}
+
+impl Doc {
+    /// What it says about a member.
+    pub fn member(&self, name: &str) -> Option<&Section> {
+        self.members.get(name).and_then(|&index| self.sections.get(index))
+    }
 }
 
 /// A part of a documentation comment.
@@ -70,30 +81,15 @@ struct Line<'a> {
 /// Reads the rest of a documentation comment, whose first line has been read.
 ///
 /// # Errors
-/// The comment is malformed.
+/// The comment is malformed; it has been read to its end.
 pub fn parse(first: &str, start: Span, lexer: &mut Lexer<'_>) -> Result<Doc, Diagnostic> {
+    let lines = lines(lexer);
     if first != "##" {
         return Err(Diagnostic::new(start, "junk after '##' at start of documentation comment"));
     }
-    let mut lines = Vec::new();
-    loop {
-        let Some((text, span)) = lexer.doc_line() else {
-            return Err(Diagnostic::new(lexer.here(), "documentation comment must end with '##'"));
-        };
-        if text == "##" {
-            break;
-        }
-        if text.starts_with("##") {
-            return Err(Diagnostic::new(span, "junk after '##' at end of documentation comment"));
-        }
-        let text = match text.strip_prefix("# ") {
-            Some(text) => text.trim_end(),
-            None if text == "#" => "",
-            None => return Err(Diagnostic::new(span, "missing space after '#'")),
-        };
-        lines.push(Line { text, span });
-    }
-    let mut doc = Doc { span: start, symbol: None, sections: Vec::new(), examples: examples(&lines) };
+    let lines = lines?;
+    let mut doc =
+        Doc { span: start, symbol: None, sections: Vec::new(), examples: examples(&lines), members: HashMap::new() };
     match lines.split_first() {
         Some((first, body)) if first.text.starts_with('@') => {
             doc.symbol = Some(symbol(*first)?.to_owned());
@@ -102,7 +98,43 @@ pub fn parse(first: &str, start: Span, lexer: &mut Lexer<'_>) -> Result<Doc, Dia
         _ => free_form(&mut doc, &lines)?,
     }
     check_sections(&doc)?;
+    let members = doc.sections.iter().enumerate().filter_map(|(index, section)| match &section.kind {
+        SectionKind::Member(name) => Some((name.clone(), index)),
+        SectionKind::Plain
+        | SectionKind::Feature(_)
+        | SectionKind::Returns
+        | SectionKind::Errors
+        | SectionKind::Since
+        | SectionKind::Todo => None,
+    });
+    doc.members = members.collect();
     Ok(doc)
+}
+
+/// The lines up to the end of the comment.
+fn lines<'a>(lexer: &mut Lexer<'a>) -> Result<Vec<Line<'a>>, Diagnostic> {
+    let mut lines = Vec::new();
+    let mut malformed = None;
+    loop {
+        let Some((text, span)) = lexer.doc_line() else {
+            malformed.get_or_insert(Diagnostic::new(lexer.here(), "documentation comment must end with '##'"));
+            break;
+        };
+        if let Some(junk) = text.strip_prefix("##") {
+            if !junk.is_empty() {
+                malformed.get_or_insert(Diagnostic::new(span, "junk after '##' at end of documentation comment"));
+            }
+            break;
+        }
+        match text.strip_prefix("# ") {
+            Some(text) => lines.push(Line { text: text.trim_end(), span }),
+            None if text == "#" => lines.push(Line { text: "", span }),
+            None => {
+                malformed.get_or_insert_with(|| Diagnostic::new(span, "missing space after '#'"));
+            }
+        }
+    }
+    malformed.map_or(Ok(lines), Err)
 }
 
 fn symbol(line: Line<'_>) -> Result<&str, Diagnostic> {
@@ -294,7 +326,7 @@ fn tag_kind(tag: &str, line: Line<'_>) -> Result<SectionKind, Diagnostic> {
 
 /// The rules about the set of sections.
 fn check_sections(doc: &Doc) -> Result<(), Diagnostic> {
-    let mut names = std::collections::HashSet::new();
+    let mut names = HashSet::new();
     for section in &doc.sections {
         if let SectionKind::Member(name) | SectionKind::Feature(name) = &section.kind {
             if name.is_empty() {
@@ -353,4 +385,85 @@ fn example(block: &[Line<'_>]) -> Option<Example> {
     }
     joined.truncate(joined.trim_end().len() + 1);
     Some(Example { title: title.map(|title| title.trim().to_owned()), text: joined, span: text.first()?.span })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lexer::Token;
+    use crate::source::Sources;
+
+    fn doc(text: &str) -> Doc {
+        let file = Sources::default().add("a.json".into(), text, None);
+        let mut lexer = Lexer::new(file, text);
+        let Ok((Token::Doc(first), start)) = lexer.token() else { panic!("no comment") };
+        parse(first, start, &mut lexer).expect("valid")
+    }
+
+    #[test]
+    fn sections_end_where_the_next_one_starts() {
+        let text = "\
+##
+# @go:
+#
+# Goes.
+#
+# Really.
+#
+# @a: one
+#     two
+#
+#     three
+# @b:
+#     four
+#
+# Since: 1
+#
+# More.
+##
+";
+        let sections: Vec<_> =
+            doc(text).sections.into_iter().map(|section| (section.kind, section.span.line, section.text)).collect();
+        let member = |name: &str| SectionKind::Member(name.into());
+        let expected = [
+            (SectionKind::Plain, 4, "Goes.\n\nReally.\n"),
+            (member("a"), 8, "one\ntwo\n\nthree\n"),
+            (member("b"), 12, "\nfour\n\n"),
+            (SectionKind::Since, 15, "1\n\n"),
+            (SectionKind::Plain, 17, "More.\n"),
+        ];
+        assert_eq!(sections, expected.map(|(kind, line, text)| (kind, line, text.to_owned())));
+    }
+
+    #[test]
+    fn examples_know_their_text_and_line() {
+        let text = "\
+##
+# @go:
+#
+# .. qmp-example::
+#    :title: Going
+#    :annotated:
+#
+#    First::
+#
+#      -> { }
+#
+# Since: 1
+#
+# .. qmp-example::
+#
+#     -> { \"a\":
+#          1 }
+#     <- { }
+##
+";
+        let examples = doc(text).examples;
+        let found: Vec<_> = examples
+            .iter()
+            .map(|example| (example.title.as_deref(), example.span.line, example.text.as_str()))
+            .collect();
+        let second = "-> { \"a\":\n     1 }\n<- { }\n";
+        assert_eq!(found, [(Some("Going"), 8, "First::\n\n  -> { }\n"), (None, 16, second)]);
+    }
 }

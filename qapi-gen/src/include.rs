@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, MAX_SHOWN};
 use crate::doc::Doc;
 use crate::parser::{Expression, Item, Parser};
 use crate::pragma::Pragmas;
@@ -26,9 +26,6 @@ pub struct Parsed {
 
 /// Files may be included this deep.
 const MAX_DEPTH: usize = 64;
-
-/// No more than this many errors are collected.
-const MAX_ERRORS: usize = 100;
 
 /// Reads the schema that starts with this file.
 pub fn read(path: &Path) -> Parsed {
@@ -58,7 +55,7 @@ impl Reader {
         let text = self.parsed.sources.text(file);
         let mut parser = Parser::new(file, &text);
         let mut doc: Option<Doc> = None;
-        while self.parsed.errors.len() < MAX_ERRORS {
+        while self.parsed.errors.len() < MAX_SHOWN {
             match parser.item() {
                 Ok(None) => break,
                 Ok(Some(Item::Doc(next))) => self.keep_free(doc.replace(next)),
@@ -98,19 +95,19 @@ impl Reader {
                 return Err(Diagnostic::new(at, "invalid 'include' directive"));
             }
             let Some(name) = include.as_str() else {
-                return Err(Diagnostic::new(at, "value of 'include' must be a string"));
+                return Err(Diagnostic::within(at, include.span, "value of 'include' must be a string"));
             };
-            return self.include(name, path, at);
+            return self.include(name, path, at, include.span);
         }
         if let Some(pragma) = object.find("pragma") {
             self.keep_free(doc);
             if !alone {
                 return Err(Diagnostic::new(at, "invalid 'pragma' directive"));
             }
-            let Some(pragma) = pragma.as_object() else {
-                return Err(Diagnostic::new(at, "value of 'pragma' must be an object"));
+            let Some(directive) = pragma.as_object() else {
+                return Err(Diagnostic::within(at, pragma.span, "value of 'pragma' must be an object"));
             };
-            return self.parsed.pragmas.set(pragma, at);
+            return self.parsed.pragmas.set(directive, at);
         }
         if let Some(doc) = doc.as_ref().filter(|doc| doc.symbol.is_none()) {
             return Err(Diagnostic::new(doc.span, "definition documentation required"));
@@ -119,29 +116,29 @@ impl Reader {
         Ok(())
     }
 
-    fn include(&mut self, name: &str, from: &Path, at: Span) -> Result<(), Diagnostic> {
+    fn include(&mut self, name: &str, from: &Path, at: Span, place: Span) -> Result<(), Diagnostic> {
         let path = from.parent().unwrap_or(Path::new("")).join(name);
         let normalised = normalised(&path);
         if self.open.contains(&normalised) {
-            return Err(Diagnostic::new(at, format!("inclusion loop for {name}")));
+            return Err(Diagnostic::within(at, place, format!("inclusion loop for {name}")));
         }
         if self.included.contains(&normalised) {
             return Ok(());
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(Diagnostic::new(at, format!("files included more than {MAX_DEPTH} levels deep")));
+            return Err(Diagnostic::within(at, place, format!("files included more than {MAX_DEPTH} levels deep")));
         }
         match self.parsed.sources.read(&path, Some(at)) {
             Ok(file) => {
                 self.file(file, &path);
                 Ok(())
             }
-            Err(error) => Err(unreadable(error, &path, Some(at))),
+            Err(error) => Err(unreadable(error, &path, Some((at, place)))),
         }
     }
 }
 
-fn unreadable(error: Unreadable, path: &Path, at: Option<Span>) -> Diagnostic {
+fn unreadable(error: Unreadable, path: &Path, at: Option<(Span, Span)>) -> Diagnostic {
     let why = match error {
         Unreadable::Io(error) => error.to_string(),
         Unreadable::TooLong => "too long for a schema".to_owned(),
@@ -149,7 +146,7 @@ fn unreadable(error: Unreadable, path: &Path, at: Option<Span>) -> Diagnostic {
     };
     let path = path.display();
     match at {
-        Some(at) => Diagnostic::new(at, format!("can't read include file '{path}': {why}")),
+        Some((at, place)) => Diagnostic::within(at, place, format!("can't read include file '{path}': {why}")),
         None => Diagnostic::global(format!("can't read schema file '{path}': {why}")),
     }
 }

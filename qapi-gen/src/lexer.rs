@@ -99,7 +99,7 @@ impl<'a> Lexer<'a> {
 
     /// The place of the next byte.
     pub fn here(&self) -> Span {
-        self.span(self.offset, self.offset)
+        if self.rest().is_empty() { self.end() } else { self.span(self.offset, self.offset) }
     }
 
     fn rest(&self) -> &'a str {
@@ -174,7 +174,7 @@ impl<'a> Lexer<'a> {
         let structural = |c: char| c.is_whitespace() || matches!(c, '[' | ']' | '{' | '}' | ':' | ',' | '\'');
         let word = rest.split(structural).next().unwrap_or_default();
         let span = self.span(self.offset, self.offset + word.len());
-        let shown: String = word.chars().take(40).flat_map(char::escape_debug).collect();
+        let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let error = Diagnostic::new(span, format!("stray '{shown}'"));
         match word.as_bytes().first() {
             Some(b'"') => error.help("strings are written in single quotes"),
@@ -195,5 +195,48 @@ impl<'a> Lexer<'a> {
     fn span(&self, start: usize, end: usize) -> Span {
         let [start, end] = [start, end].map(|offset| u32::try_from(offset).unwrap_or(u32::MAX));
         Span { file: self.file, line: self.line, start, end }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Sources;
+
+    fn lexer(text: &str) -> Lexer<'_> {
+        Lexer::new(Sources::default().add("a.json".into(), text, None), text)
+    }
+
+    #[test]
+    fn tokens_know_their_lines() {
+        let mut lexer = lexer("{ # comment\n 'a\\\\b':\n true }\n\n");
+        let mut tokens = Vec::new();
+        while let Ok((token, span)) = lexer.token() {
+            let end = token == Token::End;
+            tokens.push((token, span.line));
+            if end {
+                break;
+            }
+        }
+        let text = Token::String("a\\b".into());
+        let expected = [
+            (Token::OpenBrace, 1),
+            (text, 2),
+            (Token::Colon, 2),
+            (Token::Boolean(true), 3),
+            (Token::CloseBrace, 3),
+            (Token::End, 4),
+        ];
+        assert_eq!(tokens, expected);
+    }
+
+    #[test]
+    fn resynchronising_finds_the_next_definition() {
+        let mut lexer = lexer("{ 'a'\n  { }\n##\n# text\n##\n{ }");
+        let (_, first) = lexer.token().expect("a brace");
+        lexer.resynchronise(first);
+        assert_eq!(lexer.here().line, 3);
+        lexer.resynchronise(lexer.here());
+        assert_eq!(lexer.here().line, 5);
     }
 }

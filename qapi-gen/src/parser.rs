@@ -55,9 +55,9 @@ impl<'a> Parser<'a> {
             return Err(error);
         }
         let start = self.span;
-        let item = match self.token {
-            Token::End => return Ok(None),
-            Token::Doc(first) => doc::parse(first, start, &mut self.lexer).map(Item::Doc),
+        match self.token {
+            Token::End => Ok(None),
+            Token::Doc(first) => doc::parse(first, start, &mut self.lexer).map(Item::Doc).map(Some),
             Token::OpenBrace
             | Token::CloseBrace
             | Token::OpenBracket
@@ -65,13 +65,9 @@ impl<'a> Parser<'a> {
             | Token::Colon
             | Token::Comma
             | Token::String(_)
-            | Token::Boolean(_) => self.expression().map(Item::Expression),
-        };
-        match item {
-            Ok(item) => Ok(Some(item)),
-            Err(error) => {
-                self.lexer.resynchronise(start);
-                Err(error)
+            | Token::Boolean(_) => {
+                let expression = self.expression().inspect_err(|_| self.lexer.resynchronise(start));
+                expression.map(Item::Expression).map(Some)
             }
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use crate::diagnostic::Diagnostic;
 use crate::source::Span;
+use crate::suggest;
 use crate::value::{Object, Value};
 
 /// The pragmas of a schema. They hold for all of it, wherever they stand.
@@ -21,6 +22,14 @@ pub struct Pragmas {
     pub member_name_exceptions: HashSet<String>,
 }
 
+const NAMES: [&str; 5] = [
+    "doc-required",
+    "command-name-exceptions",
+    "command-returns-exceptions",
+    "documentation-exceptions",
+    "member-name-exceptions",
+];
+
 impl Pragmas {
     /// Takes over the pragmas of one directive, which starts at `at`.
     ///
@@ -33,13 +42,16 @@ impl Pragmas {
                     self.doc_required = required;
                     Ok(())
                 }
-                None => Err(Diagnostic::new(at, "pragma 'doc-required' must be boolean")),
+                None => Err(Diagnostic::within(at, value.span, "pragma 'doc-required' must be boolean")),
             },
             "command-name-exceptions" => names(&mut self.command_name_exceptions, &key.name, value, at),
             "command-returns-exceptions" => names(&mut self.command_returns_exceptions, &key.name, value, at),
             "documentation-exceptions" => names(&mut self.documentation_exceptions, &key.name, value, at),
             "member-name-exceptions" => names(&mut self.member_name_exceptions, &key.name, value, at),
-            name => Err(Diagnostic::new(at, format!("unknown pragma '{name}'"))),
+            name => {
+                let error = Diagnostic::within(at, key.span, format!("unknown pragma '{name}'"));
+                Err(error.suggest(suggest::nearest(name, NAMES.into_iter())))
+            }
         })
     }
 }
@@ -47,7 +59,7 @@ impl Pragmas {
 fn names(set: &mut HashSet<String>, pragma: &str, value: &Value, at: Span) -> Result<(), Diagnostic> {
     let strings = value.as_array().map(|elements| elements.iter().map(|name| name.as_str().map(str::to_owned)));
     let Some(strings) = strings.and_then(Iterator::collect) else {
-        return Err(Diagnostic::new(at, format!("pragma '{pragma}' must be a list of strings")));
+        return Err(Diagnostic::within(at, value.span, format!("pragma '{pragma}' must be a list of strings")));
     };
     *set = strings;
     Ok(())

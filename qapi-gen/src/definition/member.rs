@@ -26,7 +26,8 @@ impl Reader<'_> {
     /// Reads a list of members.
     pub(super) fn members(&mut self, value: &Value, key: &str, licence: Licence) -> Vec<Member> {
         let Some(object) = value.as_object() else {
-            self.error(value.span, format!("'{key}' should be an object or type name"));
+            let or_type = if self.named.keyword == Keyword::Struct { "" } else { " or type name" };
+            self.error(value.span, format!("'{key}' should be an object{or_type}"));
             return Vec::new();
         };
         let members = object.members.iter();
