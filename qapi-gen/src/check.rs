@@ -37,30 +37,47 @@ pub fn names(definitions: &[Named], errors: &mut Vec<Diagnostic>) -> HashMap<Str
 }
 
 /// Checks a schema whose definitions are right each by itself, except for those in `broken`.
-pub fn check(schema: &Schema, broken: &HashSet<DefinitionId>, pragmas: &Pragmas) -> Vec<Diagnostic> {
+pub fn check(schema: &Schema, broken: &HashSet<DefinitionId>, pragmas: &Pragmas) -> Vec<(DefinitionId, Diagnostic)> {
     let mut checker = Checker { schema, broken, pragmas, errors: Vec::new(), objects: HashMap::new() };
-    let numbered = || (0..).map(DefinitionId).zip(&schema.definitions);
-    for (id, definition) in numbered() {
-        checker.definition(id, definition);
+    for definition in &schema.definitions {
+        checker.definition(definition);
     }
-    for (id, definition) in numbered().filter(|(id, _)| !broken.contains(id)) {
-        checker.documented_members(id, definition);
-    }
-    checker.feature_count();
     checker.errors
+}
+
+/// Checks what documents members that do not exist, and counts the features.
+pub fn documentation(schema: &Schema, broken: &HashSet<DefinitionId>) -> Vec<Diagnostic> {
+    let whole = schema.definitions().filter(|definition| !broken.contains(&definition.id));
+    let mut errors: Vec<_> = whole.flat_map(doc::superfluous).collect();
+    errors.extend(feature_count(schema));
+    errors
+}
+
+/// Generated C code keeps features in a word of 64 bits, the two special ones included.
+fn feature_count(schema: &Schema) -> Option<Diagnostic> {
+    let mut seen = HashSet::from(["deprecated", "unstable"]);
+    let features =
+        schema.definitions().flat_map(|definition| definition.all_features().map(move |feature| (definition, feature)));
+    let mut new = features.filter(|(_, feature)| seen.insert(&feature.name));
+    let (definition, feature) = new.nth(62)?;
+    Some(blame(definition, feature.span, "more than 64 features in one schema"))
+}
+
+fn blame(definition: &Definition, place: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::within(definition.span, place, message).in_definition(definition.to_string())
 }
 
 struct Checker<'a> {
     schema: &'a Schema,
     broken: &'a HashSet<DefinitionId>,
     pragmas: &'a Pragmas,
-    errors: Vec<Diagnostic>,
+    errors: Vec<(DefinitionId, Diagnostic)>,
     /// The members of object types as far as they are known.
     objects: HashMap<DefinitionId, object::State<'a>>,
 }
 
 impl<'a> Checker<'a> {
-    fn definition(&mut self, id: DefinitionId, definition: &'a Definition) {
+    fn definition(&mut self, definition: &'a Definition) {
         self.features(definition, &definition.features);
         let type_features = match &definition.kind {
             DefinitionKind::Enum(enumeration) => {
@@ -75,7 +92,7 @@ impl<'a> Checker<'a> {
                 true
             }
             DefinitionKind::Struct(_) | DefinitionKind::Union(_) => {
-                self.object(id, definition);
+                self.object(definition);
                 true
             }
             DefinitionKind::Alternate(alternate) => {
@@ -95,7 +112,7 @@ impl<'a> Checker<'a> {
         if let Some(feature) = definition.features.iter().filter(|_| type_features).find(special) {
             self.error(definition, feature.span, format!("feature '{}' is not supported for types", feature.name));
         }
-        if !self.broken.contains(&id) {
+        if !self.broken.contains(&definition.id) {
             self.undocumented_members(definition);
         }
     }
@@ -110,29 +127,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Clients' code keeps features in a word of 64 bits, the two special ones included.
-    fn feature_count(&mut self) {
-        let mut seen = HashSet::from(["deprecated", "unstable"]);
-        for definition in &self.schema.definitions {
-            for feature in definition.all_features() {
-                seen.insert(feature.name.as_str());
-                if seen.len() > 64 {
-                    self.error(definition, feature.span, "more than 64 features in one schema");
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Blames the definition, and a place in it if that is on another line.
     fn error(&mut self, definition: &Definition, place: Span, message: impl Into<String>) {
-        let at = definition.span;
-        let error = if place.line == at.line && place.file == at.file {
-            Diagnostic::new(place, message)
-        } else {
-            Diagnostic::new(at, message).note(place, "it is here")
-        };
-        self.errors.push(error.in_definition(definition.to_string()));
+        self.errors.push((definition.id, blame(definition, place, message)));
     }
 
     fn describe(&self, id: TypeId) -> Described<'a> {

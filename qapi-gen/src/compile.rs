@@ -27,20 +27,24 @@ pub fn compile(path: impl AsRef<Path>) -> Result<Schema, Errors> {
             Err(error) => findings.structure.push(error),
         }
     }
-    let by_name = check::names(&named, &mut findings.meaning);
+    let mut errors = Vec::new();
+    let by_name = check::names(&named, &mut errors);
     let scope = Scope::new(&named, &pragmas);
     let mut definitions = Vec::with_capacity(named.len());
     let mut broken = HashSet::new();
     for (id, named) in (0..).map(DefinitionId).zip(&named) {
-        let (definition, whole) = Reader::read(named, &scope, &mut findings);
+        let (definition, whole) = Reader::read(id, named, &scope, &mut findings);
         definitions.push(definition);
         if !whole {
             broken.insert(id);
         }
     }
     let schema = Schema { sources, definitions, by_name, free_form };
-    let Findings { structure: mut errors, meaning } = findings;
-    errors.extend(meaning);
-    errors.extend(check::check(&schema, &broken, &pragmas));
+    let Findings { structure, mut meaning } = findings;
+    meaning.extend(check::check(&schema, &broken, &pragmas));
+    meaning.sort_by_key(|(id, _)| *id);
+    errors.splice(..0, structure);
+    errors.extend(meaning.into_iter().map(|(_, error)| error));
+    errors.extend(check::documentation(&schema, &broken));
     if errors.is_empty() { Ok(schema) } else { Err(Errors::new(schema.sources, errors)) }
 }

@@ -126,13 +126,13 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Errors in the order in which they are to be reported.
+/// What is wrong with definitions.
 #[derive(Debug, Default)]
 pub struct Findings {
     /// What is wrong with a definition by itself.
     pub structure: Vec<Diagnostic>,
-    /// What is wrong with how definitions refer to each other.
-    pub meaning: Vec<Diagnostic>,
+    /// What is wrong with how a definition refers to others.
+    pub meaning: Vec<(DefinitionId, Diagnostic)>,
 }
 
 impl Findings {
@@ -144,6 +144,7 @@ impl Findings {
 /// Reads one definition.
 #[derive(Debug)]
 pub struct Reader<'a> {
+    id: DefinitionId,
     named: &'a Named,
     scope: &'a Scope<'a>,
     findings: &'a mut Findings,
@@ -151,9 +152,14 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads the definition. If something is wrong with it, what remains of it is returned together with `false`.
-    pub fn read(named: &'a Named, scope: &'a Scope<'a>, findings: &'a mut Findings) -> (Definition, bool) {
+    pub fn read(
+        id: DefinitionId,
+        named: &'a Named,
+        scope: &'a Scope<'a>,
+        findings: &'a mut Findings,
+    ) -> (Definition, bool) {
         let before = findings.count();
-        let mut reader = Self { named, scope, findings };
+        let mut reader = Self { id, named, scope, findings };
         reader.check_name();
         reader.check_doc();
         let kind = reader.kind();
@@ -162,6 +168,7 @@ impl<'a> Reader<'a> {
         let features = reader.features(named.object.find("features"));
         reader.check_flags();
         let definition = Definition {
+            id,
             name: named.name.clone(),
             span: named.span,
             doc: named.doc.clone(),
@@ -239,15 +246,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Blames the definition, and a place in it if that is on another line.
     fn blame(&self, place: Span, message: impl Into<String>) -> Diagnostic {
-        let at = self.named.span;
-        let error = if place.line == at.line && place.file == at.file {
-            Diagnostic::new(place, message)
-        } else {
-            Diagnostic::new(at, message).note(place, "it is here")
-        };
-        error.in_definition(self.named.to_string())
+        Diagnostic::within(self.named.span, place, message).in_definition(self.named.to_string())
     }
 
     fn report(&mut self, error: Diagnostic) {
@@ -261,8 +261,7 @@ impl<'a> Reader<'a> {
 
     fn error_with_help(&mut self, place: Span, message: impl Into<String>, help: Option<String>) {
         let error = self.blame(place, message);
-        let error = if let Some(help) = help { error.help(help) } else { error };
-        self.findings.structure.push(error);
+        self.findings.structure.push(error.suggest(help));
     }
 
     /// Looks a type name up that `subject` uses.
@@ -271,8 +270,7 @@ impl<'a> Reader<'a> {
         if found.is_none() {
             let error = self.blame(place, format!("{subject} uses unknown type '{name}'"));
             let help = suggest::nearest(name, self.scope.types.keys().copied());
-            let error = if let Some(help) = help { error.help(help) } else { error };
-            self.findings.meaning.push(error);
+            self.findings.meaning.push((self.id, error.suggest(help)));
         }
         found
     }

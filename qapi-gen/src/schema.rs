@@ -33,6 +33,8 @@ impl DefinitionId {
 /// A type, command or event.
 #[derive(Clone, Debug)]
 pub struct Definition {
+    /// Its number.
+    pub id: DefinitionId,
     /// Its name on the wire or, of a type, in the schema.
     pub name: String,
     /// Where it starts.
@@ -240,9 +242,9 @@ impl Schema {
     /// The files that define something, in the order in which they were first included.
     pub fn modules(&self) -> Vec<Module<'_>> {
         let mut modules: Vec<_> = self.sources.iter().map(|(file, _)| Module::new(file)).collect();
-        for (id, definition) in (0..).map(DefinitionId).zip(&self.definitions) {
+        for definition in &self.definitions {
             if let Some(module) = modules.get_mut(definition.span.file.index()) {
-                module.definitions.push((id, definition));
+                module.definitions.push((definition.id, definition));
             }
         }
         modules.retain(|module| !module.definitions.is_empty());

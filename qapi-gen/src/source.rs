@@ -155,19 +155,6 @@ impl Source {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Whether this file was included by another one.
-    pub const fn is_included(&self) -> bool {
-        self.included_at.is_some()
-    }
-}
-
-impl Span {
-    /// From the first byte of `self` to the last one of `last`, if that is on the same line.
-    #[must_use]
-    pub const fn to(self, last: Self) -> Self {
-        if last.line == self.line { Self { end: last.end, ..self } } else { self }
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Checker;
 use crate::diagnostic::Diagnostic;
 use crate::doc::{Doc, SectionKind};
-use crate::schema::{Definition, DefinitionId, DefinitionKind};
+use crate::schema::{Definition, DefinitionKind};
 
 impl Checker<'_> {
     /// Refuses members and features without documentation, where there is any.
@@ -23,30 +23,29 @@ impl Checker<'_> {
             self.error(definition, definition.span, format!("feature '{}' lacks documentation", feature.name));
         }
     }
+}
 
-    /// Refuses documentation of what does not exist.
-    pub(super) fn documented_members(&mut self, id: DefinitionId, definition: &Definition) {
-        let Some(doc) = definition.doc.as_ref().filter(|_| self.schema.definition(id).is_some()) else {
-            return;
+/// Documentation of what does not exist.
+pub(super) fn superfluous(definition: &Definition) -> Vec<Diagnostic> {
+    let members: HashSet<_> = documentable(definition).into_iter().collect();
+    let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
+    let sections = definition.doc.iter().flat_map(|doc| &doc.sections);
+    let superfluous = sections.filter_map(|section| {
+        let (what, name) = match &section.kind {
+            SectionKind::Member(name) if !members.contains(name.as_str()) => ("member", name),
+            SectionKind::Feature(name) if !features.contains(name.as_str()) => ("feature", name),
+            SectionKind::Plain
+            | SectionKind::Member(_)
+            | SectionKind::Feature(_)
+            | SectionKind::Returns
+            | SectionKind::Errors
+            | SectionKind::Since
+            | SectionKind::Todo => return None,
         };
-        let members: HashSet<_> = documentable(definition).into_iter().collect();
-        let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
-        for section in &doc.sections {
-            let (what, name) = match &section.kind {
-                SectionKind::Member(name) if !members.contains(name.as_str()) => ("member", name),
-                SectionKind::Feature(name) if !features.contains(name.as_str()) => ("feature", name),
-                SectionKind::Plain
-                | SectionKind::Member(_)
-                | SectionKind::Feature(_)
-                | SectionKind::Returns
-                | SectionKind::Errors
-                | SectionKind::Since
-                | SectionKind::Todo => continue,
-            };
-            let error = Diagnostic::new(section.span, format!("documented {what} '{name}' does not exist"));
-            self.errors.push(error.in_definition(definition.to_string()));
-        }
-    }
+        let error = Diagnostic::new(section.span, format!("documented {what} '{name}' does not exist"));
+        Some(error.in_definition(definition.to_string()))
+    });
+    superfluous.collect()
 }
 
 /// The names of what the documentation describes: members, and features.

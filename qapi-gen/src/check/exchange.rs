@@ -43,9 +43,9 @@ impl<'a> Checker<'a> {
             Members::Of(ty) => {
                 let object = match ty {
                     TypeId::Builtin(_) => None,
-                    TypeId::Definition(id) => self.schema.definition(*id).map(|object| (*id, object)),
+                    TypeId::Definition(id) => self.schema.definition(*id),
                 };
-                let union = match object.map(|(_, object)| &object.kind) {
+                let union = match object.map(|object| &object.kind) {
                     Some(DefinitionKind::Struct(_)) => false,
                     Some(DefinitionKind::Union(_)) => true,
                     Some(
@@ -64,7 +64,7 @@ impl<'a> Checker<'a> {
                     let message = format!("{what}'s 'data' can take {} only with 'boxed': true", self.describe(*ty));
                     self.error(definition, definition.span, message);
                 }
-                object.is_some_and(|(id, object)| self.has_conditional_members(id, object))
+                object.is_some_and(|object| self.has_conditional_members(object))
             }
         };
         if conditional && !boxed {

@@ -1,7 +1,7 @@
 //! Structs and unions: bases, clashes of members, discriminators, branches.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::Checker;
@@ -35,12 +35,13 @@ const MAX_DEPTH: usize = 64;
 
 impl<'a> Checker<'a> {
     /// Checks a struct or a union.
-    pub(super) fn object(&mut self, id: DefinitionId, definition: &'a Definition) {
-        self.members_of(id, definition, 0);
+    pub(super) fn object(&mut self, definition: &'a Definition) {
+        self.members_of(definition, 0);
     }
 
     /// The members of an object type, which is checked by the way.
-    fn members_of(&mut self, id: DefinitionId, definition: &'a Definition, depth: usize) -> Rc<Object<'a>> {
+    fn members_of(&mut self, definition: &'a Definition, depth: usize) -> Rc<Object<'a>> {
+        let id = definition.id;
         match self.objects.get(&id) {
             Some(State::Known(object)) => return Rc::clone(object),
             Some(State::Open) => {
@@ -80,7 +81,7 @@ impl<'a> Checker<'a> {
             && let Some(base) = self.schema.definition(id)
             && matches!(base.kind, DefinitionKind::Struct(_))
         {
-            return self.members_of(id, base, depth + 1).common.clone();
+            return self.members_of(base, depth + 1).common.clone();
         }
         let message = format!("'base' requires a struct type, {} isn't", self.describe(base));
         self.error(definition, definition.span, message);
@@ -113,25 +114,23 @@ impl<'a> Checker<'a> {
         if values.is_some_and(<[_]>::is_empty) && union.branches.is_empty() {
             self.error(definition, definition.span, "union has no branches");
         }
+        let names: Option<HashSet<_>> = values.map(|values| values.iter().map(|value| &value.name).collect());
         let mut possible = common.clone();
         for branch in &union.branches {
-            if let Some(values) = values
-                && !values.iter().any(|value| value.name == branch.name)
-            {
+            if names.as_ref().is_some_and(|names| !names.contains(&branch.name)) {
                 let message = format!("branch '{}' is not a value of the discriminator's enum", branch.name);
                 self.error(definition, branch.span, message);
             }
             let Some(members) = self.branch(definition, branch, depth) else {
                 continue;
             };
-            for (name, &(member, owner)) in &members.possible {
-                if let Some((base, _)) = common.get(name) {
-                    let message = format!(
-                        "member '{}' of type '{}' collides with base member '{}'",
-                        member.name, owner.name, base.name
-                    );
-                    self.error(definition, branch.span, message);
-                }
+            let clash = |(name, &(member, owner))| common.get(name).map(|&(base, _)| (member, owner, base));
+            let mut clashes: Vec<(&Member, &Definition, &Member)> = members.possible.iter().filter_map(clash).collect();
+            clashes.sort_by_key(|(member, owner, _)| (owner.id, member.span.start));
+            for (member, owner, base) in clashes {
+                let (name, owner, base) = (&member.name, &owner.name, &base.name);
+                let message = format!("member '{name}' of type '{owner}' collides with base member '{base}'");
+                self.error(definition, branch.span, message);
             }
             possible.extend(members.possible.iter().map(|(name, member)| (name.clone(), *member)));
         }
@@ -162,28 +161,25 @@ impl<'a> Checker<'a> {
             TypeId::Definition(id) if !member.ty.array => self.schema.definition(id),
             TypeId::Definition(_) | TypeId::Builtin(_) => None,
         };
-        let Some(Definition { kind: DefinitionKind::Enum(enumeration), .. }) = enumeration else {
+        let Some(Definition { id, kind: DefinitionKind::Enum(enumeration), .. }) = enumeration else {
             let message = format!("discriminator member '{name}' of {of} must be of enum type");
             self.error(definition, definition.span, message);
             return None;
         };
         if member.optional {
-            self.error(
-                definition,
-                definition.span,
-                format!("discriminator member '{name}' of {of} must not be optional"),
-            );
+            let message = format!("discriminator member '{name}' of {of} must not be optional");
+            self.error(definition, definition.span, message);
         }
         if member.condition.is_some() {
             let message = format!("discriminator member '{name}' of {of} must not be conditional");
             self.error(definition, definition.span, message);
         }
-        Some(&enumeration.values)
+        (!self.broken.contains(id)).then_some(&enumeration.values)
     }
 
     fn is_broken(&self, definition: &Definition, base: &Members) -> bool {
         let broken = |id: &DefinitionId| self.broken.contains(id);
-        let own = self.schema.by_name.get(&definition.name).is_some_and(broken);
+        let own = broken(&definition.id);
         match base {
             // A base that is no struct has been complained about.
             Members::Of(TypeId::Builtin(_)) => true,
@@ -200,7 +196,7 @@ impl<'a> Checker<'a> {
             && let Some(object) = self.schema.definition(id)
             && matches!(object.kind, DefinitionKind::Struct(_) | DefinitionKind::Union(_))
         {
-            return Some(self.members_of(id, object, depth + 1));
+            return Some(self.members_of(object, depth + 1));
         }
         let message = format!("branch '{}' cannot use {}", branch.name, self.describe(branch.ty.id));
         self.error(definition, branch.span, message);
@@ -208,8 +204,8 @@ impl<'a> Checker<'a> {
     }
 
     /// Whether an object of this type may lack some member because of a condition.
-    pub(super) fn has_conditional_members(&mut self, id: DefinitionId, definition: &'a Definition) -> bool {
-        let object = self.members_of(id, definition, 0);
+    pub(super) fn has_conditional_members(&mut self, definition: &'a Definition) -> bool {
+        let object = self.members_of(definition, 0);
         object.common.values().any(|(member, _)| member.condition.is_some())
     }
 }

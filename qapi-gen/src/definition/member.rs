@@ -3,7 +3,7 @@
 use super::{Keyword, Reader, Subject};
 use crate::name::{self, Licence};
 use crate::schema::{Member, Members, Type, TypeId};
-use crate::value::{Value, ValueKind};
+use crate::value::{Key, Value, ValueKind};
 
 impl Reader<'_> {
     /// Reads a type name or a list of members.
@@ -31,21 +31,16 @@ impl Reader<'_> {
             return Vec::new();
         };
         let members = object.members.iter();
-        members.filter_map(|(member, value)| self.member(&member.name, value, (key, member.span), licence)).collect()
+        members.filter_map(|(name, value)| self.member(key, name, value, licence)).collect()
     }
 
-    fn member(
-        &mut self,
-        name: &str,
-        value: &Value,
-        (key, span): (&str, crate::source::Span),
-        licence: Licence,
-    ) -> Option<Member> {
-        let subject = Subject::Member(key, name);
-        let (optional, name) = name.strip_prefix('*').map_or((false, name), |name| (true, name));
-        self.check_rule(name::lower(name, licence), span, subject);
+    fn member(&mut self, list: &str, key: &Key, value: &Value, licence: Licence) -> Option<Member> {
+        let subject = Subject::Member(list, &key.name);
+        let required = || (false, key.name.as_str());
+        let (optional, name) = key.name.strip_prefix('*').map_or_else(required, |name| (true, name));
+        self.check_rule(name::lower(name, licence), key.span, subject);
         if name::is_reserved_member(name) {
-            self.error(span, format!("{subject} uses reserved name"));
+            self.error(key.span, format!("{subject} uses reserved name"));
         }
         let object = value.as_object();
         let (condition, features, ty) = match object {
@@ -57,7 +52,7 @@ impl Reader<'_> {
             None => (None, Vec::new(), value),
         };
         let ty = self.type_or_array(ty, subject, &format!("member '{name}'"))?;
-        Some(Member { name: name.to_owned(), span, optional, ty, condition, features })
+        Some(Member { name: name.to_owned(), span: key.span, optional, ty, condition, features })
     }
 
     /// Reads a type name, alone or in an array.
