@@ -7,8 +7,8 @@ const MAX_DEPTH: usize = 8;
 
 /// Converts a text.
 pub fn markdown(text: &str) -> String {
-    let lines: Vec<String> = text.lines().map(|line| line.trim_end().replace('\t', "        ")).collect();
-    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let tabs = text.contains('\t').then(|| text.replace('\t', "        "));
+    let lines: Vec<&str> = tabs.as_deref().unwrap_or(text).lines().map(str::trim_end).collect();
     let mut out = Vec::new();
     blocks(&lines, 0, &mut out);
     out.join("\n")
@@ -197,39 +197,60 @@ fn guarded(paragraph: &str) -> Vec<String> {
 
 /// Converts what stands within lines.
 pub fn inline(text: &str) -> String {
+    let has_url = text.contains("http");
+    let special = |c: char| match c {
+        '\\' | '`' | '*' | '[' | ']' | '<' | '_' | '~' | '&' | '@' | ':' => true,
+        'h' => has_url,
+        _ => c.is_control(),
+    };
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     let mut before = ' ';
-    while let Some(c) = rest.chars().next() {
-        let span = match c {
-            '`' => code(rest),
-            '@' if !before.is_alphanumeric() => mention(rest),
-            ':' if !before.is_alphanumeric() => role(rest),
-            'h' if !before.is_alphanumeric() => url(rest),
-            '*' if !before.is_alphanumeric() => emphasis(rest),
+    while let Some(at) = rest.find(special) {
+        let (plain, marked) = rest.split_at(at);
+        out.push_str(plain);
+        before = plain.chars().next_back().unwrap_or(before);
+        let c = marked.chars().next().unwrap_or_default();
+        let converted = match c {
+            '`' => code(marked),
+            '@' if !before.is_alphanumeric() => mention(marked),
+            ':' if !before.is_alphanumeric() => role(marked),
+            'h' if !before.is_alphanumeric() => url(marked),
+            '*' if !before.is_alphanumeric() => emphasis(marked),
             _ => None,
         };
-        let (length, converted) = span.unwrap_or_else(|| (c.len_utf8(), escaped(c, before, rest)));
-        out.push_str(&converted);
-        let (done, left) = rest.split_at(length);
-        before = done.chars().next_back().unwrap_or(' ');
+        let length = match converted {
+            Some((length, converted)) => {
+                out.push_str(&converted);
+                length
+            }
+            None => {
+                escape(c, before, marked, &mut out);
+                c.len_utf8()
+            }
+        };
+        let (done, left) = marked.split_at(length);
+        before = done.chars().next_back().unwrap_or(before);
         rest = left;
     }
+    out.push_str(rest);
     out
 }
 
-fn escaped(c: char, before: char, rest: &str) -> String {
-    let after = rest.chars().nth(1).unwrap_or(' ');
+/// Appends the character at the start of `rest`, so that it stands for itself.
+fn escape(c: char, before: char, rest: &str, out: &mut String) {
+    let after = || rest.chars().nth(1).unwrap_or(' ');
     let special = match c {
         '\\' | '`' | '*' | '[' | ']' | '<' => true,
-        '_' | '~' => !(before.is_alphanumeric() && after.is_alphanumeric()),
-        '&' => after.is_alphanumeric() || after == '#',
+        '_' | '~' => !(before.is_alphanumeric() && after().is_alphanumeric()),
+        '&' => after().is_alphanumeric() || after() == '#',
         _ => false,
     };
-    match c {
-        _ if special => format!("\\{c}"),
-        _ if c.is_control() && c != '\n' => String::new(),
-        _ => c.into(),
+    if special {
+        out.push('\\');
+    }
+    if c == '\n' || !c.is_control() {
+        out.push(c);
     }
 }
 
@@ -294,13 +315,13 @@ fn emphasis(rest: &str) -> Option<(usize, String)> {
 
 /// Text without any markup.
 fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     let mut before = ' ';
-    let escape = |(at, c): (usize, char)| {
-        let escaped = escaped(c, before, text.get(at..).unwrap_or_default());
+    for (at, c) in text.char_indices() {
+        escape(c, before, text.get(at..).unwrap_or_default(), &mut out);
         before = c;
-        escaped
-    };
-    text.char_indices().map(escape).collect()
+    }
+    out
 }
 
 #[cfg(test)]

@@ -4,33 +4,30 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use super::layout::{Layout, Listed};
-use super::markdown::markdown;
+use super::markdown::{inline, markdown};
 use crate::doc::{Doc, SectionKind};
-use crate::schema::{Definition, DefinitionKind, Schema};
+use crate::schema::{Definition, Schema};
 use crate::source::FileId;
 
 /// The documentation of a type or an event. Its members are documented each by itself.
 pub fn definition(definition: &Definition) -> TokenStream {
     let mut text = Text::default();
-    match &definition.doc {
-        Some(doc) => text.sections(doc, None),
-        None => text.paragraph(&format!("The {} `{}`.", definition.kind.keyword(), definition.name)),
+    if let Some(doc) = &definition.doc {
+        text.sections(doc, Vec::new());
     }
-    text.attribute()
+    text.attribute(|| format!("The {} `{}`.", definition.kind.keyword(), definition.name))
 }
 
-/// The documentation of a command. `arguments` are what it documents instead of members.
+/// The documentation of a command, with its arguments unless they are one value.
 pub fn command(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
     let mut text = Text::default();
-    match &definition.doc {
-        Some(doc) => {
-            let listed = layout.members(definition);
-            let described = listed.iter().filter_map(|listed| Some((listed.member.name.as_str(), listed.doc()?)));
-            text.sections(doc, Some(described.collect()));
-        }
-        None => text.paragraph(&format!("The command `{}`.", definition.name)),
+    if let Some(doc) = &definition.doc {
+        let boxed = definition.boxed_data().is_some();
+        let listed = if boxed { Vec::new() } else { layout.members(definition) };
+        let described = listed.iter().filter_map(|listed| Some((listed.member.name.as_str(), listed.doc()?)));
+        text.sections(doc, described.collect());
     }
-    text.attribute()
+    text.attribute(|| format!("The command `{}`.", definition.name))
 }
 
 /// The documentation of an enumeration's value or an alternate's branch.
@@ -57,26 +54,20 @@ impl<'a> Listed<'a> {
 
 /// What the documentation of a definition says about a member.
 fn described<'a>(definition: &'a Definition, name: &str) -> Option<&'a str> {
-    let sections = definition.doc.iter().flat_map(|doc| &doc.sections);
-    let mut sections =
-        sections.filter(|section| matches!(&section.kind, SectionKind::Member(member) if member == name));
-    sections.next().map(|section| section.text.as_str()).filter(|text| !text.trim().is_empty())
+    let section = definition.doc.as_ref()?.member(name)?;
+    Some(section.text.as_str()).filter(|text| !text.trim().is_empty())
 }
 
 /// The documentation of a module: the free-form comments of its file.
 pub fn module(schema: &Schema, file: FileId) -> TokenStream {
     let mut text = Text::default();
     for doc in schema.free_form().iter().filter(|doc| doc.span.file == file) {
-        text.sections(doc, None);
+        text.sections(doc, Vec::new());
     }
-    if text.paragraphs.is_empty() {
-        let name = schema.sources().path(file).file_name().unwrap_or_default().to_string_lossy();
-        let commands = schema.definitions().filter(|definition| definition.span.file == file);
-        let has_commands = commands.into_iter().any(|definition| matches!(definition.kind, DefinitionKind::Command(_)));
-        let what = if has_commands { "Commands, events and types" } else { "Types" };
-        text.paragraph(&format!("{what} of `{name}`."));
-    }
-    text.attribute()
+    text.attribute(|| {
+        let name = schema.sources().path(file).file_name().unwrap_or_default();
+        format!("The definitions of `{}`.", name.to_string_lossy())
+    })
 }
 
 #[derive(Default)]
@@ -92,11 +83,11 @@ impl Text {
     }
 
     /// The sections in their order, the members replaced by a list of arguments if there are any.
-    fn sections(&mut self, doc: &Doc, mut arguments: Option<Vec<(&str, &str)>>) {
+    fn sections(&mut self, doc: &Doc, mut arguments: Vec<(&str, &str)>) {
         let arguments_at = doc.sections.iter().position(|section| !matches!(section.kind, SectionKind::Plain));
         for (index, section) in doc.sections.iter().enumerate() {
             if Some(index) == arguments_at {
-                self.arguments(arguments.take());
+                self.arguments(std::mem::take(&mut arguments));
             }
             let text = || markdown(&section.text);
             match &section.kind {
@@ -105,14 +96,14 @@ impl Text {
                 SectionKind::Feature(name) => self.item("# Features", name, &section.text),
                 SectionKind::Returns => self.headed("# Returns", &text()),
                 SectionKind::Errors => self.headed("# Errors", &text()),
-                SectionKind::Since => self.paragraph(&format!("Since: {}", text())),
+                SectionKind::Since => self.paragraph(&format!("Since: {}", inline(section.text.trim()))),
             }
         }
         self.arguments(arguments);
     }
 
-    fn arguments(&mut self, arguments: Option<Vec<(&str, &str)>>) {
-        for (name, text) in arguments.unwrap_or_default() {
+    fn arguments(&mut self, arguments: Vec<(&str, &str)>) {
+        for (name, text) in arguments {
             self.item("# Arguments", name, text);
         }
     }
@@ -134,12 +125,14 @@ impl Text {
         }
     }
 
-    fn attribute(&self) -> TokenStream {
-        attribute(&self.paragraphs.join("\n\n"))
+    /// The attribute, with another text if there is none.
+    fn attribute(&self, otherwise: impl FnOnce() -> String) -> TokenStream {
+        attribute(&if self.paragraphs.is_empty() { otherwise() } else { self.paragraphs.join("\n\n") })
     }
 }
 
 fn attribute(text: &str) -> TokenStream {
-    let text = if text.trim().is_empty() { "Not documented." } else { text };
+    // The space that stands after `///`.
+    let text = if text.contains('\n') { text.to_owned() } else { format!(" {text}") };
     quote!(#[doc = #text])
 }
