@@ -5,6 +5,7 @@ mod events;
 mod layout;
 mod markdown;
 mod names;
+mod preamble;
 mod recursion;
 mod rustdoc;
 mod types;
@@ -16,7 +17,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::diagnostic::{Diagnostic, Errors};
-use crate::schema::{Condition, DefinitionKind, Module, Schema};
+use crate::schema::{Condition, Definition, DefinitionKind, Module, Schema};
 use layout::Layout;
 
 /// What becomes of `if` conditions.
@@ -38,17 +39,19 @@ pub fn generate(schema: &Schema, conditions: Conditions) -> Result<TokenStream, 
     }
     let modules = schema.modules();
     let layout = Layout::new(schema, &modules);
-    Ok(modules.iter().map(|module| self::module(&layout, module)).collect())
+    let mut code = preamble::preamble();
+    code.extend(modules.iter().map(|module| self::module(&layout, module)));
+    Ok(code)
 }
 
 fn module(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let ident = layout.module(module.file);
     let docs = rustdoc::module(layout.schema, module.file);
-    let types = module.definitions.iter().map(|&(id, definition)| match &definition.kind {
-        DefinitionKind::Enum(enumeration) => types::enumeration(layout, id, definition, enumeration),
-        DefinitionKind::Struct(_) => types::structure(layout, id, definition),
-        DefinitionKind::Union(union) => unions::union(layout, id, definition, union),
-        DefinitionKind::Alternate(alternate) => types::alternate(layout, id, definition, alternate),
+    let types = module.definitions.iter().map(|definition| match &definition.kind {
+        DefinitionKind::Enum(enumeration) => types::enumeration(layout, definition, enumeration),
+        DefinitionKind::Struct(_) => types::structure(layout, definition),
+        DefinitionKind::Union(union) => unions::union(layout, definition, union),
+        DefinitionKind::Alternate(alternate) => types::alternate(layout, definition, alternate),
         DefinitionKind::Command(_) | DefinitionKind::Event(_) => TokenStream::new(),
     });
     let commands = commands::commands(layout, module);
@@ -65,17 +68,16 @@ fn module(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
 }
 
 fn refuse_conditions(schema: &Schema) -> Result<(), Errors> {
-    let mut errors = Vec::new();
-    for definition in schema.definitions() {
-        let mut symbols = BTreeSet::new();
-        definition.conditions().for_each(|condition| collect(condition, &mut symbols));
-        if !symbols.is_empty() {
-            let symbols: Vec<_> = symbols.into_iter().collect();
-            let message = format!("nothing is known about the condition '{}'", symbols.join("', '"));
-            errors.push(Diagnostic::new(definition.span, message).in_definition(definition.to_string()));
-        }
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Errors::new(schema.sources().clone(), errors)) }
+    let conditional = |definition: &&Definition| definition.conditions().next().is_some();
+    let Some(first) = schema.definitions().find(conditional) else {
+        return Ok(());
+    };
+    let mut symbols = BTreeSet::new();
+    schema.definitions().flat_map(Definition::conditions).for_each(|condition| collect(condition, &mut symbols));
+    let symbols = symbols.into_iter().collect::<Vec<_>>().join("', '");
+    let error = Diagnostic::new(first.span, format!("'if' conditions on unknown symbols: '{symbols}'"));
+    let error = error.in_definition(first.to_string());
+    Err(Errors::new(schema.sources().clone(), vec![error]))
 }
 
 fn collect<'a>(condition: &'a Condition, symbols: &mut BTreeSet<&'a str>) {

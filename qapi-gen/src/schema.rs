@@ -244,7 +244,7 @@ impl Schema {
         let mut modules: Vec<_> = self.sources.iter().map(|(file, _)| Module::new(file)).collect();
         for definition in &self.definitions {
             if let Some(module) = modules.get_mut(definition.span.file.index()) {
-                module.definitions.push((definition.id, definition));
+                module.definitions.push(definition);
             }
         }
         modules.retain(|module| !module.definitions.is_empty());
@@ -258,7 +258,7 @@ pub struct Module<'a> {
     /// The file.
     pub file: FileId,
     /// What it defines.
-    pub definitions: Vec<(DefinitionId, &'a Definition)>,
+    pub definitions: Vec<&'a Definition>,
 }
 
 impl Module<'_> {

@@ -3,20 +3,20 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
-use super::layout::{Layout, Place};
+use super::layout::{Layout, Place, Prelude};
 use super::names::{Scope, snake};
 use super::{rustdoc, types};
 use crate::schema::{Command, Definition, DefinitionKind, Module};
 
 /// Everything for the commands of a module, if it has any that are dispatched by generated code.
 pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
-    let commands: Vec<_> = module.definitions.iter().filter_map(|(_, definition)| generated(definition)).collect();
+    let commands: Vec<_> = module.definitions.iter().filter_map(|definition| generated(definition)).collect();
     if commands.is_empty() {
         return TokenStream::new();
     }
     let place = Place { file: module.file, event: false };
     let file = layout.schema.sources().path(module.file).file_name().unwrap_or_default().to_string_lossy();
-    let docs = format!("The commands of `{file}`, to be implemented next to the state that they act on.");
+    let docs = format!(" The commands of `{file}`, to be implemented next to the state that they act on.");
     let mut scope = Scope::default();
     let methods: Vec<_> = commands.iter().map(|(definition, _)| scope.claim(snake(&definition.name))).collect();
     let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
@@ -24,10 +24,11 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
         let deprecated = types::deprecated(&definition.features);
         let parameters = parameters(layout, definition, place);
         let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
+        let result = layout.prelude(Prelude::Result, place);
         quote! {
             #docs
             #deprecated
-            fn #method(&self #parameters) -> ::std::result::Result<#returns, ::qapi_schema::Error>;
+            fn #method(&self #parameters) -> #result<#returns, ::qapi_schema::Error>;
         }
     });
     let entries = commands.iter().zip(&methods).map(|((definition, command), method)| {
@@ -52,7 +53,7 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
 
         /// The commands of this module, each bound to `target`.
         pub fn commands<T: Commands + Send + Sync + 'static>(target: &::std::sync::Arc<T>) -> ::std::vec::Vec<::qapi_schema::Command> {
-            ::std::vec![#(#entries),*]
+            ::std::vec::Vec::from([#(#entries),*])
         }
 
         /// The names of the commands of this module.
@@ -92,8 +93,11 @@ fn arguments(layout: &Layout<'_>, definition: &Definition, place: Place) -> (Tok
     }
     let members = layout.members(definition);
     let locals: Vec<_> = (0..members.len()).map(|index| format_ident!("argument_{index}")).collect();
-    let reads = members.iter().map(|listed| types::read(listed.member));
-    (quote! { #(let #locals = #reads?;)* members.finish()?; }, quote!(#(#locals),*))
+    let reads = members.iter().map(|listed| {
+        let (presence, name) = (types::presence(listed.member), &listed.member.name);
+        quote!(members.#presence(#name)?)
+    });
+    (quote! { #(let #locals = #reads;)* members.finish()?; }, quote!(#(#locals),*))
 }
 
 fn options(command: &Command) -> TokenStream {

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use proc_macro2::{Ident, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use super::names::{self, Scope};
@@ -16,6 +16,7 @@ pub struct Layout<'a> {
     pub schema: &'a Schema,
     modules: HashMap<FileId, Ident>,
     types: HashMap<DefinitionId, Ident>,
+    shadowed: HashSet<(Place, Prelude)>,
     kinds: HashMap<DefinitionId, Ident>,
     boxed: HashSet<(usize, Edge)>,
     without_eq: HashSet<DefinitionId>,
@@ -32,7 +33,7 @@ pub struct Listed<'a> {
 }
 
 /// Where generated code stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// In the module of this file.
     pub file: FileId,
@@ -47,6 +48,7 @@ impl<'a> Layout<'a> {
             schema,
             modules: HashMap::new(),
             types: HashMap::new(),
+            shadowed: HashSet::new(),
             kinds: HashMap::new(),
             boxed: HashSet::new(),
             without_eq: HashSet::new(),
@@ -68,16 +70,27 @@ impl<'a> Layout<'a> {
             let path = self.schema.sources().path(module.file);
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             self.modules.insert(module.file, files.claim(names::snake(&stem)));
-            let mut scope = Scope::with(&["Commands"]);
-            for (id, definition) in &module.definitions {
-                if definition.kind.is_type() {
-                    self.types.insert(*id, scope.claim(names::camel(&definition.name)));
+            let (mut types, mut events) = (Scope::with(&["Commands"]), Scope::default());
+            for definition in &module.definitions {
+                let scope = match definition.kind {
+                    DefinitionKind::Command(_) => continue,
+                    DefinitionKind::Event(_) => &mut events,
+                    DefinitionKind::Enum(_)
+                    | DefinitionKind::Struct(_)
+                    | DefinitionKind::Union(_)
+                    | DefinitionKind::Alternate(_) => &mut types,
+                };
+                self.types.insert(definition.id, scope.claim(names::camel(&definition.name)));
+            }
+            for definition in &module.definitions {
+                if matches!(definition.kind, DefinitionKind::Union(_)) {
+                    self.kinds.insert(definition.id, types.claim(format!("{}Kind", names::camel(&definition.name))));
                 }
             }
-            for (id, definition) in &module.definitions {
-                if matches!(definition.kind, DefinitionKind::Union(_)) {
-                    self.kinds.insert(*id, scope.claim(format!("{}Kind", names::camel(&definition.name))));
-                }
+            for (event, scope) in [(false, types), (true, events)] {
+                let place = Place { file: module.file, event };
+                let shadowed = Prelude::ALL.into_iter().filter(|name| scope.has(name.as_str()));
+                self.shadowed.extend(shadowed.map(|name| (place, name)));
             }
         }
     }
@@ -87,7 +100,7 @@ impl<'a> Layout<'a> {
         &self.modules[&file]
     }
 
-    /// The name of a type.
+    /// The name of the Rust type for a type or an event.
     pub fn ident(&self, id: DefinitionId) -> &Ident {
         &self.types[&id]
     }
@@ -110,19 +123,36 @@ impl<'a> Layout<'a> {
         }
     }
 
+    /// A name of the Rust prelude, by its path where a type of the schema has the same name.
+    pub fn prelude(&self, name: Prelude, from: Place) -> TokenStream {
+        if self.shadowed.contains(&(from, name)) {
+            return name.path();
+        }
+        let name = Ident::new(name.as_str(), Span::call_site());
+        quote!(#name)
+    }
+
     /// A type as seen from a place.
     pub fn ty(&self, ty: Type, from: Place) -> TokenStream {
         let element = match ty.id {
-            TypeId::Builtin(builtin) => builtin_type(builtin),
+            TypeId::Builtin(builtin) => self.builtin(builtin, from),
             TypeId::Definition(id) => self.path(id, from),
         };
-        if ty.array { quote!(::std::vec::Vec<#element>) } else { element }
+        if !ty.array {
+            return element;
+        }
+        let vec = self.prelude(Prelude::Vec, from);
+        quote!(#vec<#element>)
     }
 
     /// The type of something that a value of the type `owner` holds in place.
     pub fn held(&self, ty: Type, owner: DefinitionId, via: Via, from: Place) -> TokenStream {
         let held = self.ty(ty, from);
-        if self.is_boxed(ty, owner, via) { quote!(::std::boxed::Box<#held>) } else { held }
+        if !self.is_boxed(ty, owner, via) {
+            return held;
+        }
+        let r#box = self.prelude(Prelude::Box, from);
+        quote!(#r#box<#held>)
     }
 
     /// Whether it must be boxed, since its type holds the owner in its turn.
@@ -137,12 +167,39 @@ impl<'a> Layout<'a> {
 
     /// The type of a field.
     pub fn field(&self, member: &Member, owner: DefinitionId, from: Place) -> TokenStream {
-        optional(member, self.held(member.ty, owner, Via::Member, from))
+        self.optional(member, self.held(member.ty, owner, Via::Member, from), from)
     }
 
     /// The type of a parameter.
     pub fn parameter(&self, member: &Member, from: Place) -> TokenStream {
-        optional(member, self.ty(member.ty, from))
+        self.optional(member, self.ty(member.ty, from), from)
+    }
+
+    fn optional(&self, member: &Member, ty: TokenStream, from: Place) -> TokenStream {
+        if !member.optional {
+            return ty;
+        }
+        let option = self.prelude(Prelude::Option, from);
+        quote!(#option<#ty>)
+    }
+
+    fn builtin(&self, builtin: Builtin, from: Place) -> TokenStream {
+        match builtin {
+            Builtin::Str => self.prelude(Prelude::String, from),
+            Builtin::Number => quote!(f64),
+            Builtin::Int | Builtin::Int64 => quote!(i64),
+            Builtin::Int8 => quote!(i8),
+            Builtin::Int16 => quote!(i16),
+            Builtin::Int32 => quote!(i32),
+            Builtin::Uint8 => quote!(u8),
+            Builtin::Uint16 => quote!(u16),
+            Builtin::Uint32 => quote!(u32),
+            Builtin::Uint64 | Builtin::Size => quote!(u64),
+            Builtin::Bool => quote!(bool),
+            Builtin::Null => quote!(()),
+            Builtin::Any => quote!(::serde_json::Value),
+            Builtin::QType => quote!(::qapi_schema::QType),
+        }
     }
 
     /// The members of a definition, those of its bases first.
@@ -225,25 +282,41 @@ enum Holds {
     Anywhere,
 }
 
-fn optional(member: &Member, ty: TokenStream) -> TokenStream {
-    if member.optional { quote!(::std::option::Option<#ty>) } else { ty }
+/// Names of the Rust prelude that generated code uses outside of macros.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Prelude {
+    /// `Box`
+    Box,
+    /// `Option`
+    Option,
+    /// `Result`
+    Result,
+    /// `String`
+    String,
+    /// `Vec`
+    Vec,
 }
 
-fn builtin_type(builtin: Builtin) -> TokenStream {
-    match builtin {
-        Builtin::Str => quote!(::std::string::String),
-        Builtin::Number => quote!(f64),
-        Builtin::Int | Builtin::Int64 => quote!(i64),
-        Builtin::Int8 => quote!(i8),
-        Builtin::Int16 => quote!(i16),
-        Builtin::Int32 => quote!(i32),
-        Builtin::Uint8 => quote!(u8),
-        Builtin::Uint16 => quote!(u16),
-        Builtin::Uint32 => quote!(u32),
-        Builtin::Uint64 | Builtin::Size => quote!(u64),
-        Builtin::Bool => quote!(bool),
-        Builtin::Null => quote!(()),
-        Builtin::Any => quote!(::serde_json::Value),
-        Builtin::QType => quote!(::qapi_schema::QType),
+impl Prelude {
+    const ALL: [Self; 5] = [Self::Box, Self::Option, Self::Result, Self::String, Self::Vec];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Box => "Box",
+            Self::Option => "Option",
+            Self::Result => "Result",
+            Self::String => "String",
+            Self::Vec => "Vec",
+        }
+    }
+
+    fn path(self) -> TokenStream {
+        match self {
+            Self::Box => quote!(::std::boxed::Box),
+            Self::Option => quote!(::std::option::Option),
+            Self::Result => quote!(::std::result::Result),
+            Self::String => quote!(::std::string::String),
+            Self::Vec => quote!(::std::vec::Vec),
+        }
     }
 }

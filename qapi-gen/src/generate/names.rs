@@ -66,6 +66,11 @@ impl Scope {
         Self { taken: taken.iter().map(|&name| name.to_owned()).collect() }
     }
 
+    /// Whether a name is taken.
+    pub fn has(&self, name: &str) -> bool {
+        self.taken.contains(name)
+    }
+
     /// An identifier for `name`, unlike all others of the scope.
     pub fn claim(&mut self, mut name: String) -> Ident {
         if matches!(name.as_str(), "self" | "Self" | "super" | "crate" | "_") {

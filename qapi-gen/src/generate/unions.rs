@@ -1,5 +1,7 @@
 //! Unions: a struct whose discriminator is an enum that holds the members of the chosen branch.
 
+use std::collections::HashMap;
+
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -7,10 +9,11 @@ use super::layout::{Layout, Listed, Place};
 use super::names::{self, camel};
 use super::recursion::Via;
 use super::{rustdoc, types};
-use crate::schema::{Branch, Definition, DefinitionId, DefinitionKind, TypeId, Union};
+use crate::schema::{Branch, Definition, DefinitionKind, TypeId, Union};
 
 /// A union.
-pub fn union(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, union: &Union) -> TokenStream {
+pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> TokenStream {
+    let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
     let members = layout.members(definition);
@@ -29,8 +32,8 @@ pub fn union(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, uni
     });
     // The branch comes last: errors name the first member that is wrong in the order of the schema.
     let common = named().filter(|(member, _)| !decides(member)).map(|(member, field)| {
-        let read = types::read(member.member);
-        quote!(#field: #read?)
+        let (presence, name) = (types::presence(member.member), &member.member.name);
+        quote!(#field: members.#presence(#name)?)
     });
     let branch = named().find(|(member, _)| decides(member)).map(|(member, field)| {
         let name = &member.member.name;
@@ -41,13 +44,13 @@ pub fn union(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, uni
             let name = &member.member.name;
             quote!(map.serialize_entry(#name, &self.#field.discriminator())?;)
         } else {
-            types::write(member.member, field)
+            let (presence, name) = (types::presence(member.member), &member.member.name);
+            quote!(qapi_write!(map, #presence #name, self.#field);)
         }
     });
     let written_branch =
         named().find(|(member, _)| decides(member)).map(|(_, field)| quote!(self.#field.serialize_members(map)));
-    let object = types::object(ident);
-    let branches = branches(layout, id, definition, union, &members);
+    let branches = branches(layout, definition, union, &members);
     quote! {
         #docs
         #derives
@@ -66,19 +69,14 @@ pub fn union(layout: &Layout<'_>, id: DefinitionId, definition: &Definition, uni
             }
         }
 
-        #object
+        qapi_whole_object!(#ident);
         #branches
     }
 }
 
 /// The enum of the branches: one variant for each value of the discriminator.
-fn branches(
-    layout: &Layout<'_>,
-    id: DefinitionId,
-    definition: &Definition,
-    union: &Union,
-    members: &[Listed<'_>],
-) -> TokenStream {
+fn branches(layout: &Layout<'_>, definition: &Definition, union: &Union, members: &[Listed<'_>]) -> TokenStream {
+    let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
     let discriminator =
@@ -93,14 +91,14 @@ fn branches(
     let enum_path = layout.path(enum_id, place);
     let wire: Vec<_> = enumeration.values.iter().map(|value| value.name.as_str()).collect();
     let variants = names::idents(wire.iter().copied(), camel);
-    let branch = |name: &str| union.branches.iter().find(|branch| branch.name == name);
-    let found: Vec<Option<&Branch>> = wire.iter().map(|name| branch(name)).collect();
+    let branches: HashMap<_, _> = union.branches.iter().map(|branch| (branch.name.as_str(), branch)).collect();
+    let found: Vec<Option<&Branch>> = wire.iter().map(|name| branches.get(name).copied()).collect();
     let boxed = |branch: &Branch| layout.is_boxed(branch.ty, id, Via::Union);
 
-    let docs = format!("What `{}` of [`{ident}`] decides.", union.discriminator);
+    let docs = format!(" What `{}` of [`{ident}`] decides.", union.discriminator);
     let derives = layout.derives(id);
     let declared = found.iter().zip(&wire).zip(&variants).map(|((branch, name), variant)| {
-        let docs = format!("`{name}`");
+        let docs = format!(" `{name}`");
         let held = branch.map(|branch| layout.held(branch.ty, id, Via::Union, place)).map(|held| quote!((#held)));
         quote!(#[doc = #docs] #variant #held)
     });
