@@ -1,0 +1,58 @@
+//! Goldens: `tests/cases/NAME.json` with `NAME.err`, what is wrong with it, or `NAME.out`, the code it becomes.
+//!
+//! `QAPI_GEN_REWRITE=1` writes the goldens instead of comparing them.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use qapi_gen::{Conditions, compile, generate};
+
+/// The schemas, in the order of their names.
+fn cases() -> Vec<PathBuf> {
+    let entries = fs::read_dir("tests/cases").expect("the cases");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut cases: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "json")).collect();
+    cases.sort();
+    cases
+}
+
+fn formatted(path: &Path) -> Result<String, String> {
+    let schema = compile(path).map_err(|errors| errors.to_string())?;
+    let code = generate(&schema, Conditions::Refuse).map_err(|errors| errors.to_string())?;
+    let file = syn::parse2(code).expect("generated code is Rust");
+    Ok(prettyplease::unparse(&file))
+}
+
+#[test]
+fn every_case_gives_what_its_golden_says() {
+    // What the code of every schema starts with.
+    let preamble = formatted(Path::new("tests/cases/parse-empty-file.json")).expect("a valid schema");
+    let rewrite = env::var_os("QAPI_GEN_REWRITE").is_some();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let (golden, other, found) = match formatted(&case) {
+            Ok(code) => ("out", "err", code.strip_prefix(&preamble).expect("the preamble").to_owned()),
+            Err(errors) => ("err", "out", errors),
+        };
+        let (golden, other) = (case.with_extension(golden), case.with_extension(other));
+        if rewrite {
+            fs::write(&golden, found).expect("written");
+            let _ = fs::remove_file(other);
+        } else if fs::read_to_string(&golden).ok().as_deref() != Some(&found) {
+            wrong.push(format!("{} is not\n{found}", golden.display()));
+        } else if other.exists() {
+            wrong.push(format!("{} is left over", other.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "QAPI_GEN_REWRITE=1 writes the goldens anew:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_golden_is_left_without_its_case() {
+    let cases = cases();
+    for entry in fs::read_dir("tests/cases").expect("the cases") {
+        let path = entry.expect("an entry").path();
+        assert!(path.is_dir() || cases.contains(&path.with_extension("json")), "{}", path.display());
+    }
+}
