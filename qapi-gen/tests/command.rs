@@ -1,0 +1,71 @@
+//! The command `qapi-gen`, as a user runs it.
+#![allow(clippy::expect_used, reason = "a test fails by a panic")]
+
+use std::process::Command;
+
+/// What the command does: its exit status, standard output and standard error.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_qapi-gen")).args(arguments).output().expect("runs");
+    let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    (output.status.code(), out, err)
+}
+
+#[test]
+fn check_says_nothing_about_a_valid_schema() {
+    assert_eq!(run(&["check", "tests/cases/generate-union.json"]), (Some(0), String::new(), String::new()));
+}
+
+#[test]
+fn check_goes_on_with_the_next_file() {
+    let (status, out, err) = run(&["check", "tests/cases/lex-null.json", "tests/cases/lex-number.json"]);
+    assert_eq!((status, out), (Some(1), String::new()));
+    assert!(err.starts_with("tests/cases/lex-null.json:1:28: error: "), "{err}");
+    assert!(err.contains("\ntests/cases/lex-number.json:1:31: error: "), "{err}");
+}
+
+#[test]
+fn expand_prints_formatted_code() {
+    let (status, out, err) = run(&["expand", "tests/cases/generate-struct.json"]);
+    assert_eq!((status, err), (Some(0), String::new()));
+    assert!(out.contains("\n    pub struct Base {\n"), "{out}");
+}
+
+#[test]
+fn expand_refuses_unknown_conditions_unless_told_otherwise() {
+    let case = "tests/cases/if-symbol-unknown-to-generator.json";
+    let (status, out, err) = run(&["expand", case]);
+    assert_eq!((status, out), (Some(1), String::new()));
+    assert!(err.contains("'LINUX', 'WINDOWS'"), "{err}");
+    assert_eq!(run(&["expand", "--all-conditions", case]).0, Some(0));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let (status, _, err) = run(&["check", "tests/missing.json", "tests"]);
+    assert_eq!(status, Some(1));
+    assert!(err.contains("'tests/missing.json'") && err.contains("'tests'"), "{err}");
+}
+
+#[test]
+fn what_is_not_understood_is_refused() {
+    for (arguments, message) in [
+        (&[] as &[&str], "a command is missing"),
+        (&["check"], "a file is missing"),
+        (&["check", "--fast", "a.json"], "unknown option '--fast'"),
+        (&["check", "--all-conditions", "a.json"], "'--all-conditions' goes with 'expand'"),
+        (&["expand", "a.json", "b.json"], "'expand' takes one file"),
+        (&["compile", "a.json"], "unknown command 'compile'"),
+    ] {
+        let (status, out, err) = run(arguments);
+        assert_eq!((status, out), (Some(1), String::new()));
+        assert_eq!(err, format!("qapi-gen: {message}\nTry 'qapi-gen --help'.\n"));
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let (status, out, _) = run(&["--help"]);
+    assert!(status == Some(0) && out.starts_with("Usage: qapi-gen COMMAND\n"), "{out}");
+    let (status, out, _) = run(&["-V"]);
+    assert!(status == Some(0) && out.starts_with("qapi-gen "), "{out}");
+}
