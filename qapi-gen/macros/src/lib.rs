@@ -11,6 +11,49 @@ use syn::{LitStr, parse_macro_input};
 ///
 /// The path is relative to the directory of the invoking crate's `Cargo.toml`. A change of any file of the schema
 /// causes a rebuild; an error in the schema is a compile error.
+///
+/// For `doc.json` with a command and an event,
+///
+/// ```json
+#[doc = include_str!("../tests/schema/doc.json")]
+/// ```
+///
+/// the module `doc` has a trait whose implementation may look like this:
+///
+/// ```
+/// use qapi_schema::Error;
+///
+/// qapi_gen_macros::include_schema!("tests/schema/doc.json");
+///
+/// struct Machine;
+///
+/// impl doc::Commands for Machine {
+///     fn set_speed(&self, value: i64) -> Result<(), Error> {
+///         let event = doc::event::SpeedChanged { value };
+///         # let _ = event;
+///         Ok(())
+///     }
+/// }
+///
+/// let commands = doc::commands(&std::sync::Arc::new(Machine));
+/// assert_eq!(commands[0].name(), "set-speed");
+/// ```
+///
+/// A command without a handler is a compile error that names it:
+///
+/// ```compile_fail,E0046
+/// qapi_gen_macros::include_schema!("tests/schema/doc.json");
+///
+/// struct Machine;
+///
+/// impl doc::Commands for Machine {}
+/// ```
+///
+/// And so is what is wrong with the schema:
+///
+/// ```compile_fail
+/// qapi_gen_macros::include_schema!("tests/schema/broken.json");
+/// ```
 #[proc_macro]
 pub fn include_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     let path = parse_macro_input!(input as LitStr);
