@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod holding;
 mod layout;
 mod markdown;
 mod names;

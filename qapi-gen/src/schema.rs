@@ -1,5 +1,6 @@
 //! The checked schema: every definition with its name, place, documentation and kind, every type name resolved.
 
+mod listed;
 mod ty;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use crate::doc::Doc;
 use crate::source::{FileId, Sources, Span};
+pub use listed::Listed;
 pub use ty::{Builtin, Type, TypeId};
 
 /// A schema without errors.

@@ -20,7 +20,7 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let mut scope = Scope::default();
     let methods: Vec<_> = commands.iter().map(|(definition, _)| scope.claim(snake(&definition.name))).collect();
     let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
-        let docs = rustdoc::command(layout, definition);
+        let docs = rustdoc::command(layout.schema, definition);
         let deprecated = types::deprecated(&definition.features);
         let parameters = parameters(layout, definition, place);
         let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
@@ -78,7 +78,7 @@ fn parameters(layout: &Layout<'_>, definition: &Definition, place: Place) -> Tok
         let ty = layout.ty(ty, place);
         return quote!(, arguments: #ty);
     }
-    let members = layout.members(definition);
+    let members = layout.schema.members(definition);
     let names = types::fields(&members);
     let types = members.iter().map(|listed| layout.parameter(listed.member, place));
     quote!(#(, #names: #types)*)
@@ -91,7 +91,7 @@ fn arguments(layout: &Layout<'_>, definition: &Definition, place: Place) -> (Tok
         let read = quote!(let arguments = ::qapi_schema::Command::arguments::<#ty>(members)?;);
         return (read, quote!(arguments));
     }
-    let members = layout.members(definition);
+    let members = layout.schema.members(definition);
     let locals: Vec<_> = (0..members.len()).map(|index| format_ident!("argument_{index}")).collect();
     let reads = members.iter().map(|listed| {
         let (presence, name) = (types::presence(listed.member), &listed.member.name);

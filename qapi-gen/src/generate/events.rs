@@ -35,8 +35,8 @@ fn event(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
     let name = &definition.name;
     let docs = rustdoc::definition(definition);
     let deprecated = types::deprecated(&definition.features);
-    let derives = layout.derives(definition.id);
-    let members = layout.members(definition);
+    let derives = layout.holding.derives(definition.id);
+    let members = layout.schema.members(definition);
     let (declared, data) = if let Some(boxed) = definition.boxed_data() {
         let ty = layout.ty(boxed, place);
         (quote!((#[doc = " The data."] pub #ty);), quote!(boxed))

@@ -1,35 +1,26 @@
-//! What the emitters must know of the whole schema: paths, which fields are boxed, which traits a type can have.
+//! The Rust names of a schema's definitions, and the paths and types that are made of them.
 
 use std::collections::{HashMap, HashSet};
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
+use super::holding::Holding;
 use super::names::{self, Scope};
-use super::recursion::{self, Edge, Via};
-use crate::schema::{Builtin, Definition, DefinitionId, DefinitionKind, Member, Members, Module, Schema, Type, TypeId};
+use super::recursion::Via;
+use crate::schema::{Builtin, DefinitionId, DefinitionKind, Member, Module, Schema, Type, TypeId};
 use crate::source::FileId;
 
 /// The Rust side of a schema's definitions.
 pub struct Layout<'a> {
     /// The schema.
     pub schema: &'a Schema,
+    /// What its types hold.
+    pub holding: Holding,
     modules: HashMap<FileId, Ident>,
     types: HashMap<DefinitionId, Ident>,
     shadowed: HashSet<(Place, Prelude)>,
     kinds: HashMap<DefinitionId, Ident>,
-    boxed: HashSet<(usize, Edge)>,
-    without_eq: HashSet<DefinitionId>,
-    without_copy: HashSet<DefinitionId>,
-}
-
-/// A member and the definition that lists it.
-#[derive(Clone, Copy)]
-pub struct Listed<'a> {
-    /// The member.
-    pub member: &'a Member,
-    /// The definition.
-    pub definition: &'a Definition,
 }
 
 /// Where generated code stands.
@@ -46,21 +37,13 @@ impl<'a> Layout<'a> {
     pub fn new(schema: &'a Schema, modules: &[Module<'_>]) -> Self {
         let mut layout = Self {
             schema,
+            holding: Holding::new(schema),
             modules: HashMap::new(),
             types: HashMap::new(),
             shadowed: HashSet::new(),
             kinds: HashMap::new(),
-            boxed: HashSet::new(),
-            without_eq: HashSet::new(),
-            without_copy: HashSet::new(),
         };
         layout.name(modules);
-        layout.boxed = recursion::boxed(&layout.edges(Holds::InPlace));
-        layout.without_eq = layout.reaching(|ty| matches!(ty.id, TypeId::Builtin(Builtin::Number | Builtin::Any)));
-        layout.without_copy = layout.reaching(|ty| {
-            let builtin = matches!(ty.id, TypeId::Builtin(Builtin::Str | Builtin::Any));
-            builtin || ty.array
-        });
         layout
     }
 
@@ -148,21 +131,11 @@ impl<'a> Layout<'a> {
     /// The type of something that a value of the type `owner` holds in place.
     pub fn held(&self, ty: Type, owner: DefinitionId, via: Via, from: Place) -> TokenStream {
         let held = self.ty(ty, from);
-        if !self.is_boxed(ty, owner, via) {
+        if !self.holding.is_boxed(owner, ty, via) {
             return held;
         }
         let r#box = self.prelude(Prelude::Box, from);
         quote!(#r#box<#held>)
-    }
-
-    /// Whether it must be boxed, since its type holds the owner in its turn.
-    pub fn is_boxed(&self, ty: Type, owner: DefinitionId, via: Via) -> bool {
-        match ty {
-            Type { id: TypeId::Definition(id), array: false } => {
-                self.boxed.contains(&(owner.index(), (id.index(), via)))
-            }
-            Type { .. } => false,
-        }
     }
 
     /// The type of a field.
@@ -201,85 +174,6 @@ impl<'a> Layout<'a> {
             Builtin::QType => quote!(::qapi_schema::QType),
         }
     }
-
-    /// The members of a definition, those of its bases first.
-    pub fn members(&self, definition: &'a Definition) -> Vec<Listed<'a>> {
-        let data = match &definition.kind {
-            DefinitionKind::Struct(structure) => structure.base,
-            DefinitionKind::Union(union) => union.base.of(),
-            DefinitionKind::Command(command) => command.data.as_ref().and_then(Members::of),
-            DefinitionKind::Event(event) => event.data.as_ref().and_then(Members::of),
-            DefinitionKind::Enum(_) | DefinitionKind::Alternate(_) => None,
-        };
-        let base = match data {
-            Some(TypeId::Definition(id)) => self.schema.definition(id),
-            Some(TypeId::Builtin(_)) | None => None,
-        };
-        let mut members = base.map(|base| self.members(base)).unwrap_or_default();
-        members.extend(definition.own_members().iter().map(|member| Listed { member, definition }));
-        members
-    }
-
-    /// The derived traits of a type.
-    pub fn derives(&self, id: DefinitionId) -> TokenStream {
-        let copy = (!self.without_copy.contains(&id)).then(|| quote!(Copy,));
-        let eq = (!self.without_eq.contains(&id)).then(|| quote!(Eq, Hash,));
-        quote!(#[derive(Clone, #copy Debug, PartialEq, #eq)])
-    }
-
-    /// The types that values of a definition hold.
-    fn holds(&self, definition: &'a Definition) -> Vec<(Type, Via)> {
-        let members = self.members(definition).into_iter().map(|listed| (listed.member.ty, Via::Member));
-        let via = match definition.kind {
-            DefinitionKind::Union(_) => Via::Union,
-            DefinitionKind::Enum(_)
-            | DefinitionKind::Struct(_)
-            | DefinitionKind::Alternate(_)
-            | DefinitionKind::Command(_)
-            | DefinitionKind::Event(_) => Via::Alternate,
-        };
-        let branches = definition.branches().iter().map(|branch| (branch.ty, via));
-        let boxed = definition.boxed_data().map(|ty| (ty, Via::Member));
-        members.chain(branches).chain(boxed).collect()
-    }
-
-    /// For each definition, the definitions that its values hold.
-    fn edges(&self, which: Holds) -> Vec<Vec<Edge>> {
-        let definitions = self.schema.definitions();
-        let held = definitions.map(|definition| {
-            let types = self.holds(definition).into_iter();
-            let types = types.filter(|(ty, _)| which == Holds::Anywhere || !ty.array);
-            types.filter_map(|(ty, via)| ty.id.definition().map(|id| (id.index(), via))).collect()
-        });
-        held.collect()
-    }
-
-    /// The definitions whose values hold, directly or not, a value of a type that `seed` tells, or themselves.
-    fn reaching(&self, seed: impl Fn(Type) -> bool) -> HashSet<DefinitionId> {
-        let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
-        for (holder, held) in self.edges(Holds::Anywhere).into_iter().enumerate() {
-            held.into_iter().for_each(|(held, _)| holders.entry(held).or_default().push(holder));
-        }
-        let seeds = self.schema.definitions().enumerate();
-        let seeds = seeds.filter(|(_, definition)| self.holds(definition).into_iter().any(|(ty, _)| seed(ty)));
-        let mut open: Vec<usize> = seeds.map(|(index, _)| index).collect();
-        let mut reaching = HashSet::new();
-        while let Some(next) = open.pop() {
-            if reaching.insert(next) {
-                open.extend(holders.get(&next).into_iter().flatten());
-            }
-        }
-        reaching.into_iter().filter_map(|index| u32::try_from(index).ok()).map(DefinitionId).collect()
-    }
-}
-
-/// Which of the values that a value holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// Those that are a part of it.
-    InPlace,
-    /// Those in arrays, too.
-    Anywhere,
 }
 
 /// Names of the Rust prelude that generated code uses outside of macros.

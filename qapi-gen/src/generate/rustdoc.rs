@@ -3,10 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::layout::{Layout, Listed};
 use super::markdown::{inline, markdown};
 use crate::doc::{Doc, SectionKind};
-use crate::schema::{Definition, Schema};
+use crate::schema::{Definition, Listed, Schema};
 use crate::source::FileId;
 
 /// The documentation of a type or an event. Its members are documented each by itself.
@@ -19,11 +18,11 @@ pub fn definition(definition: &Definition) -> TokenStream {
 }
 
 /// The documentation of a command, with its arguments unless they are one value.
-pub fn command(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
+pub fn command(schema: &Schema, definition: &Definition) -> TokenStream {
     let mut text = Text::default();
     if let Some(doc) = &definition.doc {
         let boxed = definition.boxed_data().is_some();
-        let listed = if boxed { Vec::new() } else { layout.members(definition) };
+        let listed = if boxed { Vec::new() } else { schema.members(definition) };
         let described = listed.iter().filter_map(|listed| Some((listed.member.name.as_str(), listed.doc()?)));
         text.sections(doc, described.collect());
     }

@@ -3,12 +3,12 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
-use super::layout::{Layout, Listed, Place};
+use super::layout::{Layout, Place};
 use super::names::{self, camel, snake};
 use super::recursion::Via;
 use super::rustdoc;
 use crate::check::JsonType;
-use crate::schema::{Alternate, Definition, DefinitionId, Enum, Feature, Member};
+use crate::schema::{Alternate, Definition, DefinitionId, Enum, Feature, Listed, Member};
 
 /// `#[deprecated]`, where the schema says so.
 pub fn deprecated(features: &[Feature]) -> Option<TokenStream> {
@@ -37,10 +37,10 @@ pub fn enumeration(layout: &Layout<'_>, definition: &Definition, enumeration: &E
 pub fn structure(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
     let ident = layout.ident(definition.id);
     let place = Place { file: definition.span.file, event: false };
-    let members = layout.members(definition);
+    let members = layout.schema.members(definition);
     let fields = fields(&members);
     let docs = rustdoc::definition(definition);
-    let derives = layout.derives(definition.id);
+    let derives = layout.holding.derives(definition.id);
     let listed = || members.iter().zip(&fields);
     let declared = listed().map(|(listed, field)| declare(layout, *listed, field, definition.id, place));
     let wire = listed().map(|(listed, field)| wire(listed.member, field));
@@ -90,7 +90,7 @@ pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alter
     let branches = &alternate.branches;
     let variants = names::idents(branches.iter().map(|branch| branch.name.as_str()), camel);
     let docs = rustdoc::definition(definition);
-    let derives = layout.derives(definition.id);
+    let derives = layout.holding.derives(definition.id);
     let variant_docs = branches.iter().map(|branch| rustdoc::member(definition, &branch.name));
     let types = branches.iter().map(|branch| layout.held(branch.ty, definition.id, Via::Alternate, place));
     let json: Vec<_> = branches.iter().map(|branch| layout.schema.json_type(branch)).collect();

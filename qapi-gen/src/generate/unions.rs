@@ -5,22 +5,22 @@ use std::collections::HashMap;
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::layout::{Layout, Listed, Place};
+use super::layout::{Layout, Place};
 use super::names::{self, camel};
 use super::recursion::Via;
 use super::{rustdoc, types};
-use crate::schema::{Branch, Definition, DefinitionKind, TypeId, Union};
+use crate::schema::{Branch, Definition, DefinitionKind, Listed, TypeId, Union};
 
 /// A union.
 pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> TokenStream {
     let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
-    let members = layout.members(definition);
+    let members = layout.schema.members(definition);
     let fields = types::fields(&members);
     let decides = |listed: &Listed<'_>| listed.member.name == union.discriminator;
     let docs = rustdoc::definition(definition);
-    let derives = layout.derives(id);
+    let derives = layout.holding.derives(id);
     let named = || members.iter().zip(&fields);
     let declared = named().map(|(member, field)| {
         if decides(member) {
@@ -93,10 +93,10 @@ fn branches(layout: &Layout<'_>, definition: &Definition, union: &Union, members
     let variants = names::idents(wire.iter().copied(), camel);
     let branches: HashMap<_, _> = union.branches.iter().map(|branch| (branch.name.as_str(), branch)).collect();
     let found: Vec<Option<&Branch>> = wire.iter().map(|name| branches.get(name).copied()).collect();
-    let boxed = |branch: &Branch| layout.is_boxed(branch.ty, id, Via::Union);
+    let boxed = |branch: &Branch| layout.holding.is_boxed(id, branch.ty, Via::Union);
 
     let docs = format!(" What `{}` of [`{ident}`] decides.", union.discriminator);
-    let derives = layout.derives(id);
+    let derives = layout.holding.derives(id);
     let declared = found.iter().zip(&wire).zip(&variants).map(|((branch, name), variant)| {
         let docs = format!(" `{name}`");
         let held = branch.map(|branch| layout.held(branch.ty, id, Via::Union, place)).map(|held| quote!((#held)));
