@@ -24,9 +24,11 @@ impl Holding {
         let held: Vec<Held> = schema.definitions().map(|definition| held(schema, definition)).collect();
         let in_place = |held: &Held| held.iter().filter_map(|&(ty, via)| in_place(ty, via)).collect();
         let boxed = recursion::boxed(&held.iter().map(in_place).collect::<Vec<_>>());
-        let without_eq = reaching(&held, |ty| matches!(ty.id, TypeId::Builtin(Builtin::Number | Builtin::Any)));
-        let without_copy =
-            reaching(&held, |ty| ty.array || matches!(ty.id, TypeId::Builtin(Builtin::Str | Builtin::Any)));
+        let without_eq = reaching(&held, |_, ty, _| matches!(ty.id, TypeId::Builtin(Builtin::Number | Builtin::Any)));
+        let without_copy = reaching(&held, |holder, ty, via| {
+            let text = matches!(ty.id, TypeId::Builtin(Builtin::Str | Builtin::Any));
+            text || ty.array || self::in_place(ty, via).is_some_and(|edge| boxed.contains(&(holder, edge)))
+        });
         Self { boxed, without_eq, without_copy }
     }
 
@@ -64,15 +66,15 @@ fn held(schema: &Schema, definition: &Definition) -> Held {
 }
 
 /// The definitions that hold, directly or through others, something that `seed` tells.
-fn reaching(held: &[Held], seed: impl Fn(Type) -> bool) -> HashSet<usize> {
+fn reaching(held: &[Held], seed: impl Fn(usize, Type, Via) -> bool) -> HashSet<usize> {
     let mut holders: HashMap<usize, Vec<usize>> = HashMap::new();
     let mut open = Vec::new();
     for (holder, held) in held.iter().enumerate() {
-        for &(ty, _) in held {
+        for &(ty, via) in held {
             if let Some(id) = ty.id.definition() {
                 holders.entry(id.index()).or_default().push(holder);
             }
-            if seed(ty) {
+            if seed(holder, ty, via) {
                 open.push(holder);
             }
         }
