@@ -1,1 +1,5 @@
-//! block.
+//! Block drivers, the I/O error policy with held requests, and NBD exports.
+
+pub mod driver;
+pub mod graph;
+pub mod node;

@@ -1,0 +1,200 @@
+//! What stores the bytes of a node: the interface, and one file per driver.
+//!
+//! A driver is asked by its [`Node`], which has checked the request by then, and keeps the operating system's error
+//! unchanged on its way up: the error policy decides by it.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use qapi_schema::Error;
+
+use crate::node::Node;
+
+pub mod null_co;
+pub mod raw;
+
+/// What a user of a node does with it. Writing includes reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Usage {
+    /// Reads; what it reads must not change under it.
+    Read,
+    /// Reads and writes, and is the only one to write.
+    Write,
+    /// Changes the size.
+    Resize,
+}
+
+/// The options of a driver, checked, as they are given to open or to reopen it; `C` is the node beneath.
+#[derive(Clone, Debug)]
+pub enum DriverOptions<C = Arc<Node>> {
+    /// Those of [`null_co`].
+    NullCo(null_co::NullOptions),
+    /// Those of [`raw`].
+    Raw(raw::RawOptions, C),
+}
+
+impl<C> DriverOptions<C> {
+    /// The same with another node beneath, if there is one.
+    ///
+    /// # Errors
+    /// That of `change`.
+    pub fn with_child<D, E>(self, change: impl FnOnce(C) -> Result<D, E>) -> Result<DriverOptions<D>, E> {
+        Ok(match self {
+            Self::NullCo(options) => DriverOptions::NullCo(options),
+            Self::Raw(options, child) => DriverOptions::Raw(options, change(child)?),
+        })
+    }
+
+    /// The node beneath.
+    pub const fn child(&self) -> Option<&C> {
+        match self {
+            Self::NullCo(_) => None,
+            Self::Raw(_, child) => Some(child),
+        }
+    }
+}
+
+impl DriverOptions {
+    /// Opens the driver.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn open(self) -> Result<Box<dyn BlockDriver>, Error> {
+        Ok(match self {
+            Self::NullCo(options) => Box::new(null_co::NullCo::new(options)),
+            Self::Raw(options, child) => Box::new(raw::Raw::new(child, options)?),
+        })
+    }
+}
+
+/// New options that a driver is ready to take. Nothing has changed yet, and dropping it changes nothing.
+pub struct Reopening<'a> {
+    /// Whether the driver will be unable to write.
+    pub read_only: bool,
+    /// Takes the new options; cannot fail.
+    pub commit: Box<dyn FnOnce() + Send + 'a>,
+}
+
+impl Reopening<'_> {
+    /// New options that change nothing.
+    pub fn unchanged() -> Self {
+        Self { read_only: false, commit: Box::new(|| {}) }
+    }
+}
+
+/// Stores the bytes of a node.
+///
+/// All methods may block on the host and are called from many threads at once. Ranges are never empty, lie within
+/// [`length`](Self::length) as it was when the request was made, and do not overflow. Nothing that changes the image is
+/// called while the node is read-only.
+pub trait BlockDriver: Send + Sync {
+    /// The name of the driver on the wire.
+    fn name(&self) -> &'static str;
+
+    /// The name of the image.
+    fn filename(&self) -> String;
+
+    /// The node beneath.
+    fn child(&self) -> Option<&Arc<Node>> {
+        None
+    }
+
+    /// Whether this cannot write, whatever was asked for.
+    fn read_only(&self) -> bool {
+        false
+    }
+
+    /// Whether the page cache of the host is bypassed.
+    fn direct(&self) -> bool {
+        false
+    }
+
+    /// Fills `buffer`. What was never written reads as zeroes.
+    ///
+    /// # Errors
+    /// The operating system's. Nothing is known of the buffer then.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `data`.
+    ///
+    /// # Errors
+    /// The operating system's. Any part may have been written then; writing it again is safe.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Brings every write that was answered before the call to stable storage.
+    ///
+    /// # Errors
+    /// The operating system's. Success means that none of those writes was lost, not even between two calls.
+    fn flush(&self) -> io::Result<()>;
+
+    /// Gives the space of a range back if that is possible. It reads as anything afterwards.
+    ///
+    /// # Errors
+    /// The operating system's, but not that it is unable to.
+    fn discard(&self, offset: u64, length: u64) -> io::Result<()>;
+
+    /// Makes a range read as zeroes. With `unmap` its space may be given back; without it is there to be written to.
+    ///
+    /// # Errors
+    /// The operating system's. Any part may have been zeroed then.
+    fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()>;
+
+    /// The size in bytes, at most `i64::MAX`. Called for every request: cheap.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Changes the size. What is added reads as zeroes. Nothing is written to what is cut off meanwhile.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] with a text for people if the driver never does this, or the operating
+    /// system's.
+    fn truncate(&self, length: u64) -> io::Result<()>;
+
+    /// How many bytes are occupied, if that is known.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn allocated(&self) -> io::Result<Option<u64>>;
+
+    /// The next run of bytes at or after `from` that are occupied, cut to start there. All of them where the driver
+    /// can't tell. It need not be the longest possible.
+    ///
+    /// # Errors
+    /// The operating system's.
+    fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>>;
+
+    /// Called when a user starts to use the node, before anything is done for it. Each success is followed by one
+    /// [`release`](Self::release).
+    ///
+    /// # Errors
+    /// Somebody outside this process uses the image in a way that excludes this.
+    fn acquire(&self, _usage: Usage) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Called when a user has ceased to use the node.
+    fn release(&self, _usage: Usage) {}
+
+    /// Gets ready for new options, without changing anything that is seen from outside.
+    ///
+    /// # Errors
+    /// An option can't be changed, or the new ones can't be had.
+    fn prepare_reopen(&self, options: &DriverOptions) -> Result<Reopening<'_>, Error>;
+}
+
+/// Refuses to change an option that is fixed once a node is open.
+pub(crate) fn unchangeable(option: &str) -> Error {
+    Error::generic(format!("Cannot change the option '{option}'"))
+}
+
+/// What an error says to people, without the number that [`io::Error`] appends.
+pub(crate) fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error() {
+        Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_owned(),
+        None => text,
+    }
+}

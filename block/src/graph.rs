@@ -1,0 +1,163 @@
+//! The block graph: all nodes by name, how they come, change and go.
+//!
+//! `blockdev-add` builds nodes bottom up, those defined in place under generated names. A node stays as long as the
+//! monitor owns it (it was added at the top level, and not deleted) or somebody uses it: a device, an export, another node.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use qapi_schema::Error;
+use qapi_schema::block_core::BlockdevOptions;
+
+use crate::driver::{DriverOptions, Usage, describe, unchangeable};
+use crate::node::{Node, NodeReopening};
+pub use attachment::Attachment;
+use definition::{Child, Definition};
+use registry::Registry;
+
+mod attachment;
+mod build;
+mod definition;
+mod name;
+mod registry;
+
+/// All block nodes.
+///
+/// Locks, outermost first: `changes`, the registry, a node's users. Commands that change the graph are done one at a
+/// time under `changes`, and may have to wait for the host there. No request, no lookup, attaching or detaching takes
+/// it; the registry is never held while the host is waited for.
+#[derive(Debug, Default)]
+pub struct Graph {
+    changes: Mutex<()>,
+    registry: Arc<Registry>,
+}
+
+impl Graph {
+    /// A graph without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `blockdev-add`: creates a node, and those that it defines in place. All of them or none.
+    ///
+    /// # Errors
+    /// A name or an option is wrong, or an image can't be opened.
+    pub fn add(&self, options: BlockdevOptions) -> Result<(), Error> {
+        let definition = Definition::top_level(options)?;
+        if definition.name.is_none() {
+            return Err(Error::generic("'node-name' must be specified for the root node"));
+        }
+        let _changes = self.changes.lock();
+        let new = build::build(definition, &self.registry)?;
+        self.registry.enter(new);
+        Ok(())
+    }
+
+    /// `blockdev-del`: removes a node that nobody uses, and those defined in place that nobody uses then.
+    ///
+    /// # Errors
+    /// There is no such node, it is in use (by whom is said), or it goes with the node that defines it.
+    pub fn remove(&self, name: &str) -> Result<(), Error> {
+        let _changes = self.changes.lock();
+        let removed = self.registry.remove(name)?;
+        for node in removed.iter().filter(|node| node.child().is_none() && !node.read_only()) {
+            if let Err(error) = node.flush() {
+                tracing::warn!("flush of node {} before it was closed: {error}", node.name());
+            }
+        }
+        Ok(())
+    }
+
+    /// `blockdev-reopen`: gives nodes new options, all of them or none.
+    ///
+    /// # Errors
+    /// A node doesn't exist, or an option can't be what it should be.
+    pub fn reopen(&self, options: Vec<BlockdevOptions>) -> Result<(), Error> {
+        let definitions: Result<Vec<_>, _> = options.into_iter().map(Definition::top_level).collect();
+        let _changes = self.changes.lock();
+        let mut changes = Vec::new();
+        for definition in definitions? {
+            let Some(name) = &definition.name else {
+                return Err(Error::generic("node-name not specified"));
+            };
+            let node = self.registry.find(name).ok_or_else(|| registry::not_found(name))?;
+            self.changes_of(node, definition, &mut changes)?;
+        }
+        let prepared = changes.iter().map(|change| change.node.prepare_reopen(&change.driver, change.settings));
+        let prepared: Vec<NodeReopening<'_>> = prepared.collect::<Result<_, _>>()?;
+        prepared.into_iter().for_each(NodeReopening::commit);
+        Ok(())
+    }
+
+    /// `block_resize`: changes the size of a node.
+    ///
+    /// # Errors
+    /// There is no such node, it is read-only, has not that size to give, or is in use and would become smaller.
+    pub fn resize(&self, name: &str, size: i64) -> Result<(), Error> {
+        let _changes = self.changes.lock();
+        let node = self.registry.lookup(name)?;
+        let size = u64::try_from(size).map_err(|_| Error::generic("Parameter 'size' expects a >0 size"))?;
+        node.resize(size)
+    }
+
+    /// The node of this name.
+    pub fn node(&self, name: &str) -> Option<Arc<Node>> {
+        self.registry.find(name)
+    }
+
+    /// All nodes, the newest first, as QEMU lists them.
+    pub fn nodes(&self) -> Vec<Arc<Node>> {
+        self.registry.nodes()
+    }
+
+    /// Makes `user` (`export 'x'`) a user of a node, which may write if it says so here. Keeps other processes out of the
+    /// image accordingly.
+    ///
+    /// # Errors
+    /// There is no such node, it can't be written to, or another process uses the image.
+    pub fn attach(&self, name: &str, writable: bool, user: &str) -> Result<Attachment, Error> {
+        let usage = if writable { Usage::Write } else { Usage::Read };
+        Attachment::new(&self.registry, name, usage, user)
+    }
+
+    /// Brings everything written so far to stable storage, for every node even if one fails.
+    ///
+    /// # Errors
+    /// The first failure, with the name of its node.
+    pub fn flush_all(&self) -> Result<(), Error> {
+        let nodes = self.registry.nodes();
+        let lowest = nodes.iter().filter(|node| node.child().is_none() && !node.read_only());
+        let failures = lowest.filter_map(|node| {
+            let error = node.flush().err()?;
+            Some(Error::generic(format!("Could not flush node {}: {}", node.name(), describe(&error))))
+        });
+        // All are flushed before the first failure is told.
+        failures.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Adds what a definition changes of `node`, and of the node that it defines in place.
+    fn changes_of(&self, node: Arc<Node>, definition: Definition, changes: &mut Vec<Change>) -> Result<(), Error> {
+        let Definition { name: _, settings, driver } = definition;
+        let driver = driver.with_child(|child| match (child, node.child()) {
+            (Child::Reference(name), _) => self.registry.lookup(&name),
+            (Child::Definition(child), Some(present)) if self.registry.is_defined_in_place(present) => {
+                if child.name.as_deref().is_some_and(|name| name != present.name()) {
+                    return Err(unchangeable("file.node-name"));
+                }
+                self.changes_of(Arc::clone(present), *child, changes)?;
+                Ok(Arc::clone(present))
+            }
+            (Child::Definition(_), Some(_)) => Err(unchangeable("file")),
+            (Child::Definition(_), None) => Err(unchangeable("driver")),
+        })?;
+        changes.push(Change { node, driver, settings });
+        Ok(())
+    }
+}
+
+/// New options for one node.
+struct Change {
+    node: Arc<Node>,
+    driver: DriverOptions,
+    settings: crate::node::Settings,
+}

@@ -1,0 +1,63 @@
+//! The use of a node by something outside the graph: a device, an export.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use qapi_schema::Error;
+
+use super::registry::{Registry, UserId};
+use crate::driver::Usage;
+use crate::node::Node;
+
+/// A node in use. It stays until this is dropped, and other processes are kept out of its image.
+pub struct Attachment {
+    node: Arc<Node>,
+    registry: Arc<Registry>,
+    user: UserId,
+    usage: Usage,
+}
+
+impl Attachment {
+    pub(super) fn new(registry: &Arc<Registry>, name: &str, usage: Usage, user: &str) -> Result<Self, Error> {
+        let (node, user) = registry.attach(name, user)?;
+        match node.acquire(usage) {
+            Ok(()) => Ok(Self { node, registry: Arc::clone(registry), user, usage }),
+            Err(error) => {
+                drop(registry.detach(name, user));
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether writes are refused: by the node, or because it is used for reading only.
+    pub fn read_only(&self) -> bool {
+        self.usage != Usage::Write || self.node.read_only()
+    }
+
+    /// The node.
+    pub const fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+}
+
+impl Deref for Attachment {
+    type Target = Node;
+
+    fn deref(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        self.node.release(self.usage);
+        drop(self.registry.detach(self.node.name(), self.user));
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("node", &self.node).field("usage", &self.usage).finish_non_exhaustive()
+    }
+}

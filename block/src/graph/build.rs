@@ -1,0 +1,45 @@
+//! Building the nodes of a definition, bottom up, before any of them is seen.
+
+use std::sync::Arc;
+
+use qapi_schema::Error;
+
+use super::definition::{Child, Definition};
+use super::name;
+use super::registry::Registry;
+use crate::node::Node;
+
+/// Opens what is defined; the node of the definition itself comes last. The caller keeps others from changing the graph.
+pub(super) fn build(definition: Definition, registry: &Registry) -> Result<Vec<Arc<Node>>, Error> {
+    let mut new = Vec::new();
+    check_names(&definition, registry, &mut Vec::new())?;
+    build_onto(definition, registry, &mut new)?;
+    Ok(new)
+}
+
+/// Checks all names before anything is opened.
+fn check_names<'a>(definition: &'a Definition, registry: &Registry, above: &mut Vec<&'a str>) -> Result<(), Error> {
+    if let Some(name) = &definition.name {
+        name::check(name)?;
+        if above.contains(&name.as_str()) || registry.find(name).is_some() {
+            return Err(Error::generic(format!("Duplicate nodes with node-name='{name}'")));
+        }
+        above.push(name);
+    }
+    match definition.driver.child() {
+        Some(Child::Definition(child)) => check_names(child, registry, above),
+        Some(Child::Reference(_)) | None => Ok(()),
+    }
+}
+
+fn build_onto(definition: Definition, registry: &Registry, new: &mut Vec<Arc<Node>>) -> Result<Arc<Node>, Error> {
+    let Definition { name, settings, driver } = definition;
+    let driver = driver.with_child(|child| match child {
+        Child::Reference(name) => registry.lookup(&name),
+        Child::Definition(child) => build_onto(*child, registry, new),
+    })?;
+    let name = name.unwrap_or_else(|| registry.generate_name());
+    let node = Node::new(name, driver.open()?, settings)?;
+    new.push(Arc::clone(&node));
+    Ok(node)
+}

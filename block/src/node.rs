@@ -1,0 +1,418 @@
+//! A node of the block graph: a name, a driver, and the options that hold for every driver.
+//!
+//! A request is checked here and shaped by the node's options before its driver sees it. This is the path of every
+//! request: it neither allocates nor waits for a lock.
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use qapi_schema::Error;
+use qapi_schema::block_core::{BlockDeviceInfo, BlockdevCacheInfo, BlockdevDetectZeroesOptions, ImageInfo};
+use rustix::io::Errno;
+
+use crate::driver::{BlockDriver, DriverOptions, Reopening, Usage, describe};
+use settings::SharedSettings;
+pub use settings::{Discard, Settings};
+use users::Users;
+
+mod settings;
+mod users;
+
+/// How many nodes may stand on top of each other: a request goes through them by recursion.
+const MAX_DEPTH: usize = 64;
+
+static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
+
+/// A block node.
+///
+/// Locks: only `users`, for changes of who uses the node and how, never during I/O.
+pub struct Node {
+    name: String,
+    driver: Box<dyn BlockDriver>,
+    settings: SharedSettings,
+    /// The longest way down to a node that stands on none.
+    depth: usize,
+    users: Mutex<Users>,
+}
+
+impl Node {
+    /// A node with a driver just opened.
+    ///
+    /// # Errors
+    /// It stands on too many others.
+    pub fn new(name: impl Into<String>, driver: Box<dyn BlockDriver>, settings: Settings) -> Result<Arc<Self>, Error> {
+        let depth = driver.child().map_or(0, |child| child.depth + 1);
+        if depth >= MAX_DEPTH {
+            return Err(Error::generic(format!("Cannot stack more than {MAX_DEPTH} block nodes")));
+        }
+        let settings = Settings { read_only: settings.read_only || driver.read_only(), ..settings };
+        let settings = SharedSettings::new(settings);
+        Ok(Arc::new(Self { name: name.into(), driver, settings, depth, users: Mutex::default() }))
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The name of the image.
+    pub fn filename(&self) -> String {
+        self.driver.filename()
+    }
+
+    /// The node beneath.
+    pub fn child(&self) -> Option<&Arc<Self>> {
+        self.driver.child()
+    }
+
+    /// Whether writes are refused, here or beneath.
+    pub fn read_only(&self) -> bool {
+        self.settings.load().read_only || self.child().is_some_and(|child| child.read_only())
+    }
+
+    /// Whether the page cache of the host is bypassed.
+    pub fn direct(&self) -> bool {
+        self.driver.direct()
+    }
+
+    /// The size in bytes.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn length(&self) -> io::Result<u64> {
+        self.driver.length()
+    }
+
+    /// How many bytes are occupied, if that is known.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn allocated(&self) -> io::Result<Option<u64>> {
+        self.driver.allocated()
+    }
+
+    /// The next run of bytes at or after `from` that are occupied.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        self.driver.next_data(from)
+    }
+
+    /// Fills `buffer`.
+    ///
+    /// # Errors
+    /// EINVAL past the end, or those of the driver.
+    pub fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.check_range(offset, buffer.len() as u64)?;
+        if buffer.is_empty() { Ok(()) } else { self.driver.read(offset, buffer) }
+    }
+
+    /// Writes `data`, with `fua` to stable storage.
+    ///
+    /// # Errors
+    /// EPERM if the node is read-only, EINVAL past the end, or those of the driver.
+    pub fn write(&self, offset: u64, data: &[u8], fua: bool) -> io::Result<()> {
+        let settings = self.check_change(offset, data.len() as u64)?;
+        if !data.is_empty() {
+            let unmap = match settings.detect_zeroes {
+                BlockdevDetectZeroesOptions::Off => None,
+                BlockdevDetectZeroesOptions::On => Some(false),
+                BlockdevDetectZeroesOptions::Unmap => Some(settings.discard == Discard::Unmap),
+            };
+            match unmap {
+                Some(unmap) if is_zero(data) => self.driver.write_zeroes(offset, data.len() as u64, unmap)?,
+                Some(_) | None => self.driver.write(offset, data)?,
+            }
+        }
+        if fua { self.flush() } else { Ok(()) }
+    }
+
+    /// Brings everything written so far to stable storage; nothing with `cache.no-flush`.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn flush(&self) -> io::Result<()> {
+        if !self.settings.load().no_flush {
+            return self.driver.flush();
+        }
+        // The option is the node's own: what is beneath may have been told otherwise.
+        self.child().map_or(Ok(()), |child| child.flush())
+    }
+
+    /// Gives space back, unless `discard` says otherwise. The range reads as anything afterwards.
+    ///
+    /// # Errors
+    /// EPERM if the node is read-only, EINVAL past the end, or those of the driver.
+    pub fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        match self.check_change(offset, length)?.discard {
+            Discard::Unmap if length > 0 => self.driver.discard(offset, length),
+            Discard::Unmap | Discard::Ignore => Ok(()),
+        }
+    }
+
+    /// Zeroes a range; with `unmap` its space may be given back, unless `discard` says otherwise; with `fua` on stable
+    /// storage.
+    ///
+    /// # Errors
+    /// EPERM if the node is read-only, EINVAL past the end, or those of the driver.
+    pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool, fua: bool) -> io::Result<()> {
+        let settings = self.check_change(offset, length)?;
+        if length > 0 {
+            self.driver.write_zeroes(offset, length, unmap && settings.discard == Discard::Unmap)?;
+        }
+        if fua { self.flush() } else { Ok(()) }
+    }
+
+    /// What `query-named-block-nodes` says of it.
+    pub fn info(&self) -> BlockDeviceInfo {
+        let Settings { detect_zeroes, no_flush, read_only: _, discard: _ } = self.settings.load();
+        let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let filename = self.filename();
+        BlockDeviceInfo {
+            file: filename.clone(),
+            node_name: Some(self.name.clone()),
+            ro: self.read_only(),
+            drv: self.driver.name().to_owned(),
+            backing_file_depth: 0,
+            active: true,
+            encrypted: false,
+            detect_zeroes,
+            bps: 0,
+            bps_rd: 0,
+            bps_wr: 0,
+            iops: 0,
+            iops_rd: 0,
+            iops_wr: 0,
+            image: ImageInfo {
+                filename,
+                format: self.driver.name().to_owned(),
+                actual_size: self.allocated().ok().flatten().map(signed),
+                virtual_size: signed(self.length().unwrap_or(0)),
+            },
+            cache: BlockdevCacheInfo { writeback: true, direct: self.direct(), no_flush },
+            write_threshold: 0,
+        }
+    }
+
+    /// Changes the size, as a request of the node above: [`resize`](Self::resize) has checked the whole chain.
+    pub(crate) fn truncate(&self, length: u64) -> io::Result<()> {
+        if self.settings.load().read_only {
+            return Err(Errno::PERM.into());
+        }
+        self.driver.truncate(length)
+    }
+
+    /// Changes the size. A node in use can only grow: its users know a size that must not be cut.
+    ///
+    /// # Errors
+    /// It is read-only, in use, or its driver can't.
+    pub(crate) fn resize(&self, length: u64) -> Result<(), Error> {
+        if self.read_only() {
+            return Err(Error::generic("Image is read-only"));
+        }
+        let could_not = |error: io::Error| match error.raw_os_error() {
+            Some(_) => Error::generic(format!("Could not resize file: {}", describe(&error))),
+            None => Error::generic(error.to_string()),
+        };
+        let shrinks = length < self.length().map_err(could_not)?;
+        let _nobody_comes = if shrinks { self.keep_out()? } else { Vec::new() };
+        self.acquire(Usage::Resize)?;
+        let result = self.truncate(length).map_err(could_not);
+        self.release(Usage::Resize);
+        result
+    }
+
+    /// Gets ready for new options, without changing anything that is seen from outside.
+    ///
+    /// # Errors
+    /// An option can't be changed, or the new ones can't be had.
+    pub(crate) fn prepare_reopen(
+        &self,
+        options: &DriverOptions,
+        settings: Settings,
+    ) -> Result<NodeReopening<'_>, Error> {
+        let driver = self.driver.prepare_reopen(options)?;
+        let settings = Settings { read_only: settings.read_only || driver.read_only, ..settings };
+        let no_writers = if settings.read_only { Some(self.keep_writers_out()?) } else { None };
+        Ok(NodeReopening { node: self, settings, driver, no_writers })
+    }
+
+    fn check_range(&self, offset: u64, length: u64) -> io::Result<()> {
+        match offset.checked_add(length) {
+            Some(end) if end <= self.driver.length()? => Ok(()),
+            Some(_) | None => Err(Errno::INVAL.into()),
+        }
+    }
+
+    fn check_change(&self, offset: u64, length: u64) -> io::Result<Settings> {
+        let settings = self.settings.load();
+        if settings.read_only {
+            return Err(Errno::PERM.into());
+        }
+        self.check_range(offset, length)?;
+        Ok(settings)
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings.load();
+        f.debug_struct("Node")
+            .field("name", &self.name)
+            .field("driver", &self.driver.name())
+            .field("settings", &settings)
+            .finish()
+    }
+}
+
+/// New options that a node is ready to take. Dropping it changes nothing.
+pub(crate) struct NodeReopening<'a> {
+    node: &'a Node,
+    settings: Settings,
+    driver: Reopening<'a>,
+    /// Held until the node refuses writers by itself.
+    no_writers: Option<users::KeptOut<'a>>,
+}
+
+impl NodeReopening<'_> {
+    /// Takes the new options.
+    pub(crate) fn commit(self) {
+        (self.driver.commit)();
+        self.node.settings.store(self.settings);
+        drop(self.no_writers);
+    }
+}
+
+fn is_zero(data: &[u8]) -> bool {
+    data.chunks(ZEROES.len()).all(|piece| piece == &ZEROES[..piece.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::raw::RawOptions;
+
+    /// A disk that tells what it was asked.
+    #[derive(Default)]
+    struct Recorder(Arc<Mutex<Vec<String>>>);
+
+    impl Recorder {
+        fn record(&self, text: impl Into<String>) -> io::Result<()> {
+            self.0.lock().push(text.into());
+            Ok(())
+        }
+    }
+
+    impl BlockDriver for Recorder {
+        fn name(&self) -> &'static str {
+            "recorder"
+        }
+        fn filename(&self) -> String {
+            String::new()
+        }
+        fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+            self.record(format!("read {offset} {}", buffer.len()))
+        }
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.record(format!("write {offset} {}", data.len()))
+        }
+        fn flush(&self) -> io::Result<()> {
+            self.record("flush")
+        }
+        fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+            self.record(format!("discard {offset} {length}"))
+        }
+        fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()> {
+            self.record(format!("zero {offset} {length} {unmap}"))
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(1000)
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn allocated(&self) -> io::Result<Option<u64>> {
+            Ok(None)
+        }
+        fn next_data(&self, _: u64) -> io::Result<Option<Range<u64>>> {
+            Ok(Some(100..300))
+        }
+        fn prepare_reopen(&self, _: &DriverOptions) -> Result<Reopening<'_>, Error> {
+            Ok(Reopening::unchanged())
+        }
+    }
+
+    /// What a node with these settings asks of its driver.
+    fn asked(settings: Settings, ask: impl FnOnce(&Arc<Node>) -> io::Result<()>) -> Vec<String> {
+        let recorder = Recorder::default();
+        let record = Arc::clone(&recorder.0);
+        ask(&Node::new("disk", Box::new(recorder), settings).expect("a node")).expect("no error");
+        std::mem::take(&mut record.lock())
+    }
+
+    #[test]
+    fn a_request_with_fua_is_followed_by_a_flush() {
+        let settings = Settings::default();
+        assert_eq!(asked(settings, |disk| disk.write(10, &[1; 5], true)), ["write 10 5", "flush"]);
+        assert_eq!(asked(settings, |disk| disk.write_zeroes(10, 5, false, true)), ["zero 10 5 false", "flush"]);
+        assert_eq!(asked(settings, |disk| disk.write(1000, &[], true)), ["flush"]);
+        assert_eq!(asked(settings, |disk| disk.write(10, &[1; 5], false)), ["write 10 5"]);
+    }
+
+    #[test]
+    fn a_request_for_nothing_reaches_no_driver() {
+        let settings = Settings { discard: Discard::Unmap, ..Settings::default() };
+        let nothing = asked(settings, |disk| {
+            disk.read(1000, &mut [])?;
+            disk.write(0, &[], false)?;
+            disk.discard(1000, 0)?;
+            disk.write_zeroes(5, 0, true, false)
+        });
+        assert!(nothing.is_empty(), "{nothing:?}");
+    }
+
+    #[test]
+    fn without_flush_nothing_is_flushed_but_what_is_beneath() {
+        let settings = Settings { no_flush: true, ..Settings::default() };
+        assert_eq!(asked(settings, |disk| disk.write(10, &[1; 5], true)), ["write 10 5"]);
+        let flushed = asked(Settings::default(), |disk| {
+            let window = DriverOptions::Raw(RawOptions { offset: 0, size: None }, Arc::clone(disk));
+            Node::new("raw", window.open().expect("opens"), settings).expect("a node").flush()
+        });
+        assert_eq!(flushed, ["flush"]);
+    }
+
+    #[test]
+    fn the_options_say_what_becomes_of_discards_and_zeroes() {
+        let (ignore, unmap) = (Settings::default(), Settings { discard: Discard::Unmap, ..Settings::default() });
+        let both = |disk: &Arc<Node>| disk.discard(1, 2).and(disk.write_zeroes(3, 4, true, false));
+        assert_eq!(asked(ignore, both), ["zero 3 4 false"]);
+        assert_eq!(asked(unmap, both), ["discard 1 2", "zero 3 4 true"]);
+        let detecting = |settings, detect_zeroes| Settings { detect_zeroes, ..settings };
+        let zeroes = |disk: &Arc<Node>| disk.write(3, &[0; 4], false).and(disk.write(3, &[0, 0, 1], false));
+        let (on, free) = (BlockdevDetectZeroesOptions::On, BlockdevDetectZeroesOptions::Unmap);
+        assert_eq!(asked(unmap, zeroes), ["write 3 4", "write 3 3"]);
+        assert_eq!(asked(detecting(unmap, on), zeroes), ["zero 3 4 false", "write 3 3"]);
+        assert_eq!(asked(detecting(unmap, free), zeroes), ["zero 3 4 true", "write 3 3"]);
+        assert_eq!(asked(detecting(ignore, free), zeroes), ["zero 3 4 false", "write 3 3"]);
+    }
+
+    #[test]
+    fn a_window_shifts_requests_and_cuts_what_it_shows_of_the_data() {
+        let (mut shown, mut size) = (None, 0);
+        let requests = asked(Settings::default(), |disk| {
+            let window = DriverOptions::Raw(RawOptions { offset: 50, size: Some(200) }, Arc::clone(disk));
+            let window = Node::new("raw", window.open().expect("opens"), Settings::default()).expect("a node");
+            shown = window.next_data(0)?;
+            size = window.length()?;
+            assert!(window.write(199, &[1; 2], false).is_err(), "past its end");
+            window.write(199, &[1], false)
+        });
+        assert_eq!((requests, size), (vec!["write 249 1".to_owned()], 200));
+        assert_eq!(shown, Some(50..200));
+    }
+}
