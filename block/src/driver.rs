@@ -11,6 +11,8 @@ use qapi_schema::Error;
 
 use crate::node::Node;
 
+pub mod file;
+pub mod host_file;
 pub mod null_co;
 pub mod raw;
 
@@ -28,6 +30,8 @@ pub enum Usage {
 /// The options of a driver, checked, as they are given to open or to reopen it; `C` is the node beneath.
 #[derive(Clone, Debug)]
 pub enum DriverOptions<C = Arc<Node>> {
+    /// Those of [`mod@file`].
+    File(host_file::HostOptions),
     /// Those of [`null_co`].
     NullCo(null_co::NullOptions),
     /// Those of [`raw`].
@@ -41,6 +45,7 @@ impl<C> DriverOptions<C> {
     /// That of `change`.
     pub fn with_child<D, E>(self, change: impl FnOnce(C) -> Result<D, E>) -> Result<DriverOptions<D>, E> {
         Ok(match self {
+            Self::File(options) => DriverOptions::File(options),
             Self::NullCo(options) => DriverOptions::NullCo(options),
             Self::Raw(options, child) => DriverOptions::Raw(options, change(child)?),
         })
@@ -49,7 +54,7 @@ impl<C> DriverOptions<C> {
     /// The node beneath.
     pub const fn child(&self) -> Option<&C> {
         match self {
-            Self::NullCo(_) => None,
+            Self::File(_) | Self::NullCo(_) => None,
             Self::Raw(_, child) => Some(child),
         }
     }
@@ -62,6 +67,7 @@ impl DriverOptions {
     /// Those of the driver.
     pub fn open(self) -> Result<Box<dyn BlockDriver>, Error> {
         Ok(match self {
+            Self::File(options) => Box::new(file::File::open(options)?),
             Self::NullCo(options) => Box::new(null_co::NullCo::new(options)),
             Self::Raw(options, child) => Box::new(raw::Raw::new(child, options)?),
         })

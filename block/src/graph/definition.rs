@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use qapi_schema::Error;
 use qapi_schema::block_core::{
-    BlockdevDetectZeroesOptions, BlockdevOptions, BlockdevOptionsKind, BlockdevOptionsNull, BlockdevOptionsRaw,
-    BlockdevRef,
+    BlockdevAioOptions, BlockdevDetectZeroesOptions, BlockdevOptions, BlockdevOptionsFile, BlockdevOptionsKind,
+    BlockdevOptionsNull, BlockdevOptionsRaw, BlockdevRef,
 };
 
 use crate::driver::DriverOptions;
+use crate::driver::host_file::{Access, HostOptions};
 use crate::driver::null_co::NullOptions;
 use crate::driver::raw::RawOptions;
 use crate::node::{Discard, Settings};
@@ -80,6 +81,7 @@ impl Definition {
         }
         let beneath = Inherited { discard: Discard::Unmap, ..own };
         let driver = match options.driver {
+            BlockdevOptionsKind::File(file) => DriverOptions::File(host_options(file, own)),
             BlockdevOptionsKind::NullCo(null) => DriverOptions::NullCo(null_options(&null)?),
             BlockdevOptionsKind::Raw(raw) => {
                 let BlockdevOptionsRaw { file, offset, size } = raw;
@@ -87,7 +89,6 @@ impl Definition {
                 let size = size.map(|size| not_negative("size", size)).transpose()?;
                 DriverOptions::Raw(RawOptions { offset, size }, Child::new(file, beneath)?)
             }
-            BlockdevOptionsKind::File(_) => return Err(Error::generic("Unknown driver 'file'")),
             BlockdevOptionsKind::HostDevice(_) => return Err(Error::generic("Unknown driver 'host_device'")),
             BlockdevOptionsKind::Quota(_) => return Err(Error::generic("Unknown driver 'quota'")),
             BlockdevOptionsKind::Blkdebug(_) => return Err(Error::generic("Unknown driver 'blkdebug'")),
@@ -105,6 +106,16 @@ impl Child {
             BlockdevRef::Definition(options) => Ok(Self::Definition(Box::new(Definition::new(*options, above)?))),
         }
     }
+}
+
+fn host_options(options: BlockdevOptionsFile, node: Inherited) -> HostOptions {
+    let BlockdevOptionsFile { filename, locking: _, aio: Some(BlockdevAioOptions::Threads) | None } = options;
+    let access = match (node.read_only, node.auto_read_only) {
+        (true, _) => Access::ReadOnly,
+        (false, true) => Access::ReadWriteIfPermitted,
+        (false, false) => Access::ReadWrite,
+    };
+    HostOptions { filename, access }
 }
 
 fn null_options(options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {

@@ -1,5 +1,8 @@
-//! The graph and its drivers.
+//! The drivers and the graph against real files, file systems, and more.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test panics to say what is wrong")]
 
 mod commands;
+mod file;
 mod graph;
+mod graph_images;
+mod host;

@@ -1,0 +1,126 @@
+//! The graph's commands on nodes that have an image.
+
+use block::graph::Graph;
+use serde_json::{Value, json};
+
+use crate::commands::{add, info, names, null_co, refused, reopen, text, writer};
+use crate::host::{EPERM, errno, image};
+
+#[test]
+fn an_image_that_cannot_be_opened_leaves_no_node() {
+    let graph = Graph::new();
+    let missing = json!({"driver": "file", "node-name": "file", "filename": "/nowhere/disk.img"});
+    let disk = json!({"driver": "raw", "node-name": "top", "file": missing});
+    let words = "Could not open '/nowhere/disk.img': No such file or directory";
+    assert_eq!(add(&graph, disk), refused(words));
+    assert!(names(&graph).is_empty());
+}
+
+#[test]
+fn a_node_defined_in_place_takes_over_options() {
+    let (_directory, path) = image(4096);
+    let graph = Graph::new();
+    let disk = json!({
+        "driver": "raw", "node-name": "top", "read-only": true, "cache": {"no-flush": true},
+        "file": {"driver": "file", "node-name": "file", "filename": path},
+    });
+    add(&graph, disk).expect("added");
+    let file = info(&graph, "file");
+    assert!(file.ro && file.cache.no_flush && !file.cache.direct && file.cache.writeback);
+    assert_eq!((file.drv.as_str(), file.image.virtual_size), ("file", 4096));
+    assert_eq!(file.image.filename, path.to_str().expect("UTF-8"));
+    assert_eq!(info(&graph, "top").file, file.file);
+}
+
+#[test]
+fn reopen_changes_what_it_can() {
+    let (_directory, path) = image(8192);
+    let graph = Graph::new();
+    let file = |extra: Value| {
+        let mut file = json!({"driver": "file", "node-name": "file", "filename": path});
+        let Value::Object(extra) = extra else { panic!("an object") };
+        file.as_object_mut().expect("an object").extend(extra);
+        file
+    };
+    add(&graph, file(json!({}))).expect("added");
+    let disk = writer(&graph, "file").expect("attached");
+    disk.write(0, &[1; 100], false).expect("written");
+    let words = "Read-only block node 'file' cannot support read-write users";
+    assert_eq!(reopen(&graph, json!([file(json!({"read-only": true}))])), refused(words));
+    disk.write(0, &[2; 100], false).expect("still writable");
+    assert_eq!(reopen(&graph, json!([file(json!({"cache": {"no-flush": true}}))])), Ok(()));
+    assert!(info(&graph, "file").cache.no_flush);
+    disk.write(50, &[3; 100], true).expect("written");
+    assert_eq!(reopen(&graph, json!([file(json!({}))])), Ok(()));
+    assert!(!info(&graph, "file").cache.no_flush, "what is left out goes back to its default");
+    drop(disk);
+    assert_eq!(reopen(&graph, json!([file(json!({"read-only": true}))])), Ok(()));
+    assert!(writer(&graph, "file").is_err());
+    let node = graph.node("file").expect("there");
+    assert_eq!(errno(&node.write(0, &[1], false).expect_err("read-only")), EPERM);
+    assert_eq!(reopen(&graph, json!([file(json!({}))])), Ok(()));
+    writer(&graph, "file").expect("writable again").write(0, &[1], false).expect("written");
+}
+
+#[test]
+fn reopen_refuses_another_image() {
+    let (directory, path) = image(8192);
+    let other = directory.path().join("other.img");
+    std::fs::write(&other, [0; 512]).expect("written");
+    let graph = Graph::new();
+    let file = |path: &std::path::Path| json!({"driver": "file", "node-name": "file", "filename": path});
+    add(&graph, file(&path)).expect("added");
+    assert_eq!(reopen(&graph, json!([file(&other)])), refused("Cannot change the option 'filename'"));
+    std::fs::rename(&path, directory.path().join("moved.img")).expect("renamed");
+    let words = format!("Could not open '{}': No such file or directory", path.display());
+    assert_eq!(reopen(&graph, json!([file(&path)])), refused(&words));
+    std::fs::write(&path, [0; 8192]).expect("written");
+    let words = format!("Could not reopen '{}': another file has taken its place", path.display());
+    assert_eq!(reopen(&graph, json!([file(&path)])), refused(&words));
+}
+
+#[test]
+fn sizes_are_changed_where_that_harms_nobody() {
+    let (_directory, path) = image(8192);
+    let graph = Graph::new();
+    add(&graph, json!({"driver": "file", "node-name": "file", "filename": path})).expect("added");
+    add(&graph, json!({"driver": "raw", "node-name": "window", "offset": 4096, "file": "file"})).expect("added");
+    add(&graph, json!({"driver": "raw", "node-name": "fixed", "size": 4096, "file": "file"})).expect("added");
+    add(&graph, null_co("null")).expect("added");
+    add(&graph, json!({"driver": "null-co", "node-name": "read-only", "read-only": true})).expect("added");
+    let resize = |name: &str, size: i64| graph.resize(name, size).map_err(text);
+    assert_eq!(resize("none", 1), refused("Cannot find device='' nor node-name='none'"));
+    assert_eq!(resize("file", -1), refused("Parameter 'size' expects a >0 size"));
+    assert_eq!(resize("read-only", 1), refused("Image is read-only"));
+    assert_eq!(resize("null", 1), refused("Image format driver does not support resize"));
+    assert_eq!(resize("fixed", 8192), refused("Cannot resize fixed-size raw disks"));
+    assert_eq!(resize("window", i64::MAX), refused("Disk size too large for the chosen offset"));
+    // Some file systems have files as large as that.
+    assert!([Ok(()), refused("Could not resize file: File too large")].contains(&resize("file", i64::MAX)));
+    assert_eq!(resize("file", 8192), Ok(()));
+    assert_eq!(resize("window", 8192), Ok(()));
+    assert_eq!(info(&graph, "file").image.virtual_size, 12_288);
+    assert_eq!(resize("file", 10_001), Ok(()));
+    assert_eq!(info(&graph, "window").image.virtual_size, 5905);
+    let disk = writer(&graph, "window").expect("attached");
+    assert_eq!(resize("file", 10_000), refused("Node file is in use and can only be made larger"));
+    assert_eq!(resize("window", 1), refused("Node window is in use and can only be made larger"));
+    assert_eq!(resize("window", 20_000), Ok(()));
+    disk.write(19_999, &[1], true).expect("its user sees it at once");
+    drop(disk);
+    assert_eq!(resize("file", 0), Ok(()));
+    assert_eq!(info(&graph, "window").image.virtual_size, 0);
+    let fixed = graph.attach("fixed", false, "export 'e'").expect("attached");
+    assert!(fixed.read(0, &mut [0; 512]).is_err(), "cut off beneath");
+}
+
+#[test]
+fn flushing_all_reaches_every_image() {
+    let (_directory, path) = image(4096);
+    let graph = Graph::new();
+    add(&graph, json!({"driver": "raw", "node-name": "a", "file": {"driver": "file", "filename": path}}))
+        .expect("added");
+    add(&graph, null_co("b")).expect("added");
+    writer(&graph, "a").expect("attached").write(0, &[1; 4096], false).expect("written");
+    assert_eq!(graph.flush_all(), Ok(()));
+}

@@ -1,0 +1,93 @@
+//! What the tests use of the host: temporary files, small file systems, other programs.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use block::driver::DriverOptions;
+use block::driver::host_file::{Access, HostOptions};
+use block::node::{Node, Settings};
+use tempfile::TempDir;
+
+/// Says that a test can't do its work; where peers are required that is a failure.
+pub fn skipped(needs: &str) {
+    assert!(std::env::var_os("WHYSTOP_REQUIRE_PEERS").is_none(), "needs {needs}");
+    // Not by a macro, whose output is shown only when a test fails.
+    let _ = writeln!(io::stderr(), "skipped: needs {needs}");
+}
+
+pub fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().expect("an error of the operating system")
+}
+
+pub const EPERM: i32 = 1;
+pub const EINVAL: i32 = 22;
+pub const EFBIG: i32 = 27;
+pub const ENOSPC: i32 = 28;
+
+/// How a file is opened unless a test wants it otherwise.
+pub fn options(path: &Path) -> HostOptions {
+    HostOptions { filename: path.to_str().expect("UTF-8").to_owned(), access: Access::ReadWrite }
+}
+
+/// A node with settings under which everything reaches the driver.
+pub fn node(name: &str, driver: DriverOptions) -> Arc<Node> {
+    let settings = Settings { discard: block::node::Discard::Unmap, ..Settings::default() };
+    Node::new(name, driver.open().expect("opens"), settings).expect("a node")
+}
+
+/// A temporary directory with one image of `size` bytes.
+pub fn image(size: u64) -> (TempDir, PathBuf) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("disk.img");
+    fs::File::create(&path).and_then(|file| file.set_len(size)).expect("an image");
+    (directory, path)
+}
+
+/// A small file system of its own.
+pub struct Tmpfs {
+    directory: TempDir,
+}
+
+impl Tmpfs {
+    /// Mounts it; nothing where that isn't permitted.
+    pub fn mount(size: &str) -> Option<Self> {
+        let directory = TempDir::new().expect("a temporary directory");
+        let option = format!("size={size}");
+        if run("mount", &["-t", "tmpfs", "-o", &option, "tmpfs", text(directory.path())]).is_none() {
+            skipped("root and mount");
+            return None;
+        }
+        Some(Self { directory })
+    }
+
+    pub fn resize(&self, size: &str) {
+        let option = format!("remount,size={size}");
+        run("mount", &["-o", &option, text(self.path())]).expect("remounts");
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        if run("umount", &[text(self.directory.path())]).is_none() {
+            // Something of the failed test still has a file open.
+            run("umount", &["-l", text(self.directory.path())]);
+        }
+    }
+}
+
+/// Runs a program; nothing if it is missing or fails.
+pub fn run(program: &str, arguments: &[&str]) -> Option<Output> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then_some(output)
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
