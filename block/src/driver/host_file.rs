@@ -1,6 +1,7 @@
 //! What the drivers the driver `file` and those of devices share: an image that the host's kernel keeps.
 //!
-//! Data goes through the page cache. Space is given back by `space.rs`, stable storage reached through `flush.rs`.
+//! Data goes through the page cache. Space is given back by `space.rs`, stable storage reached through `flush.rs`, other
+//! processes kept out by `lock.rs`.
 
 use std::fs;
 use std::io;
@@ -10,14 +11,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 use qapi_schema::Error;
+use qapi_schema::common::OnOffAuto;
 use rustix::fs::{FileType, SeekFrom};
 
-use super::{BlockDriver, DriverOptions, Reopening, describe, unchangeable};
+use super::{BlockDriver, DriverOptions, Reopening, Usage, describe, unchangeable};
 use flush::FlushGate;
 use handle::Handle;
+use lock::ImageLock;
 
 mod flush;
 mod handle;
+mod lock;
 mod space;
 
 static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
@@ -40,6 +44,10 @@ pub struct HostOptions {
     pub filename: String,
     /// How it is opened.
     pub access: Access,
+    /// Whether other processes are kept out.
+    pub locking: OnOffAuto,
+    /// Whether other processes may write to what is read here.
+    pub force_share: bool,
 }
 
 /// What tells a regular file from a device.
@@ -92,6 +100,7 @@ pub struct HostFile<K> {
     length: AtomicU64,
     granularity: u64,
     flushes: FlushGate,
+    lock: Option<ImageLock>,
     kind: PhantomData<K>,
 }
 
@@ -105,12 +114,14 @@ impl<K: Kind> HostFile<K> {
         let cause = |error| could_not_open(&options.filename, &error);
         let length = K::length(handle.file()).map_err(cause)?;
         let granularity = K::granularity(handle.file()).map_err(cause)?;
+        let lock = ImageLock::new(&options, &handle)?;
         Ok(Self {
             options,
             handle: RwLock::new(handle),
             length: AtomicU64::new(length),
             granularity,
             flushes: FlushGate::default(),
+            lock,
             kind: PhantomData,
         })
     }
@@ -217,6 +228,16 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         Ok((!found.is_empty()).then_some(found))
     }
 
+    fn acquire(&self, usage: Usage) -> Result<(), Error> {
+        self.lock.as_ref().map_or(Ok(()), |lock| lock.acquire(usage))
+    }
+
+    fn release(&self, usage: Usage) {
+        if let Some(lock) = &self.lock {
+            lock.release(usage);
+        }
+    }
+
     /// Opens the image anew, also if no option changes: that is how a failed flush is got over.
     fn prepare_reopen(&self, options: &DriverOptions) -> Result<Reopening<'_>, Error> {
         let Some(options) = K::options(options) else {
@@ -224,6 +245,12 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         };
         if options.filename != self.options.filename {
             return Err(unchangeable("filename"));
+        }
+        if options.locking != self.options.locking {
+            return Err(unchangeable("locking"));
+        }
+        if options.force_share != self.options.force_share {
+            return Err(unchangeable("force-share"));
         }
         // An error that the old handle has not reported yet must not get lost with it.
         if !self.flushes.failed() && !self.read_only() {

@@ -11,6 +11,7 @@ use qapi_schema::block_core::{
     BlockdevAioOptions, BlockdevDetectZeroesOptions, BlockdevOptions, BlockdevOptionsFile, BlockdevOptionsKind,
     BlockdevOptionsNull, BlockdevOptionsRaw, BlockdevRef,
 };
+use qapi_schema::common::OnOffAuto;
 
 use crate::driver::DriverOptions;
 use crate::driver::host_file::{Access, HostOptions};
@@ -109,13 +110,14 @@ impl Child {
 }
 
 fn host_options(options: BlockdevOptionsFile, node: Inherited) -> HostOptions {
-    let BlockdevOptionsFile { filename, locking: _, aio: Some(BlockdevAioOptions::Threads) | None } = options;
+    let BlockdevOptionsFile { filename, locking, aio: Some(BlockdevAioOptions::Threads) | None } = options;
     let access = match (node.read_only, node.auto_read_only) {
         (true, _) => Access::ReadOnly,
         (false, true) => Access::ReadWriteIfPermitted,
         (false, false) => Access::ReadWrite,
     };
-    HostOptions { filename, access }
+    let locking = locking.unwrap_or(OnOffAuto::Auto);
+    HostOptions { filename, access, locking, force_share: node.force_share }
 }
 
 fn null_options(options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {

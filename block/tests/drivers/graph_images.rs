@@ -124,3 +124,33 @@ fn flushing_all_reaches_every_image() {
     writer(&graph, "a").expect("attached").write(0, &[1; 4096], false).expect("written");
     assert_eq!(graph.flush_all(), Ok(()));
 }
+
+#[test]
+fn how_an_image_is_locked_cannot_be_changed() {
+    let (_directory, path) = image(8192);
+    let graph = Graph::new();
+    add(&graph, json!({"driver": "file", "node-name": "file", "filename": path})).expect("added");
+    let cases = [("locking", json!("off")), ("force-share", json!(true))];
+    for (option, value) in cases {
+        let mut file = json!({"driver": "file", "node-name": "file", "filename": path, "read-only": true});
+        file[option] = value;
+        assert_eq!(reopen(&graph, json!([file])), refused(&format!("Cannot change the option '{option}'")));
+    }
+}
+
+#[test]
+fn another_process_s_image_is_refused_when_it_is_attached() {
+    let (_directory, path) = image(4096);
+    let (graph, other) = (Graph::new(), Graph::new());
+    let file = |name: &str| json!({"driver": "file", "node-name": name, "filename": path});
+    for graph in [&graph, &other] {
+        add(graph, json!({"driver": "raw", "node-name": "top", "file": file("file")})).expect("added");
+    }
+    let attached = writer(&graph, "top").expect("attached");
+    let question = format!("Is another process using the image [{}]?", path.display());
+    assert_eq!(writer(&other, "top").err(), Some(format!("Failed to get \"write\" lock. {question}")));
+    assert_eq!(other.remove("top"), Ok(()), "the failure left no user behind");
+    drop(attached);
+    add(&other, file("again")).expect("added");
+    writer(&other, "again").expect("free");
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use block::driver::DriverOptions;
 use block::driver::host_file::{Access, HostOptions};
 use block::node::{Node, Settings};
+use qapi_schema::common::OnOffAuto;
 use tempfile::TempDir;
 
 /// Says that a test can't do its work; where peers are required that is a failure.
@@ -29,7 +30,12 @@ pub const ENOSPC: i32 = 28;
 
 /// How a file is opened unless a test wants it otherwise.
 pub fn options(path: &Path) -> HostOptions {
-    HostOptions { filename: path.to_str().expect("UTF-8").to_owned(), access: Access::ReadWrite }
+    HostOptions {
+        filename: path.to_str().expect("UTF-8").to_owned(),
+        access: Access::ReadWrite,
+        locking: OnOffAuto::Auto,
+        force_share: false,
+    }
 }
 
 /// A node with settings under which everything reaches the driver.
@@ -86,6 +92,15 @@ impl Drop for Tmpfs {
 pub fn run(program: &str, arguments: &[&str]) -> Option<Output> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
     output.status.success().then_some(output)
+}
+
+/// Whether a program of package qemu-utils can be run.
+pub fn has_qemu(program: &str) -> bool {
+    let found = run(program, &["--version"]).is_some();
+    if !found {
+        skipped(program);
+    }
+    found
 }
 
 pub fn text(path: &Path) -> &str {

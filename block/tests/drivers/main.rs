@@ -1,4 +1,4 @@
-//! The drivers and the graph against real files, file systems, and more.
+//! The drivers and the graph against real files, file systems, devices and QEMU's own programs.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test panics to say what is wrong")]
 
 mod commands;
@@ -6,3 +6,4 @@ mod file;
 mod graph;
 mod graph_images;
 mod host;
+mod locking;

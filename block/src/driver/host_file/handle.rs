@@ -56,6 +56,11 @@ impl Handle {
     pub(super) fn is_same_image(&self, other: &Self) -> bool {
         is_same_file(&self.file, &other.file).unwrap_or(false)
     }
+
+    /// Another open file description of the image, to lock it by.
+    pub(super) fn another_description(&self, filename: &str) -> io::Result<fs::File> {
+        open_again(&self.file, filename, false)
+    }
 }
 
 /// Devices are the same by their number: their nodes in the file system come and go.
@@ -67,6 +72,12 @@ fn is_same_file(a: &fs::File, b: &fs::File) -> io::Result<bool> {
 
 fn open(filename: &str, write: bool) -> io::Result<fs::File> {
     OpenOptions::new().read(true).write(write).open(filename)
+}
+
+/// Opens the image anew; one that was replaced just now is as good as gone.
+fn open_again(image: &fs::File, filename: &str, write: bool) -> io::Result<fs::File> {
+    let another = open(filename, write)?;
+    if is_same_file(image, &another)? { Ok(another) } else { Err(Errno::STALE.into()) }
 }
 
 fn not_permitted(error: &io::Error) -> bool {
