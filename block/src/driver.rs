@@ -14,6 +14,7 @@ use crate::node::Node;
 pub mod file;
 pub mod host_file;
 pub mod null_co;
+mod range_lock;
 pub mod raw;
 
 /// What a user of a node does with it. Writing includes reading.

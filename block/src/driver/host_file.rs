@@ -1,7 +1,7 @@
 //! What the drivers the driver `file` and those of devices share: an image that the host's kernel keeps.
 //!
-//! Data goes through the page cache. Space is given back by `space.rs`, stable storage reached through `flush.rs`, other
-//! processes kept out by `lock.rs`.
+//! Data goes through the page cache, or past it with `cache.direct` (`direct.rs`). Space is given back by `space.rs`,
+//! stable storage reached through `flush.rs`, other processes kept out by `lock.rs`.
 
 use std::fs;
 use std::io;
@@ -14,11 +14,13 @@ use qapi_schema::Error;
 use qapi_schema::common::OnOffAuto;
 use rustix::fs::{FileType, SeekFrom};
 
+use super::range_lock::{Mode, RangeLock};
 use super::{BlockDriver, DriverOptions, Reopening, Usage, describe, unchangeable};
 use flush::FlushGate;
 use handle::Handle;
 use lock::ImageLock;
 
+mod direct;
 mod flush;
 mod handle;
 mod lock;
@@ -44,6 +46,8 @@ pub struct HostOptions {
     pub filename: String,
     /// How it is opened.
     pub access: Access,
+    /// Whether the page cache is bypassed (`cache.direct`).
+    pub direct: bool,
     /// Whether other processes are kept out.
     pub locking: OnOffAuto,
     /// Whether other processes may write to what is read here.
@@ -91,14 +95,16 @@ pub trait Kind: Send + Sync + 'static {
 
 /// An image of the host.
 ///
-/// Locks held while the kernel does I/O: the handle, shared by all requests, so that a reopen waits for those under way and
-/// those that come wait for it. Requests never wait for each other.
+/// Locks held while the kernel does I/O, outermost first: the handle, shared by all requests, so that a reopen waits for
+/// those under way and those that come wait for it; ranges of the image, by what gives space back, zeroes, or changes the
+/// size, and with `cache.direct` by what writes. Requests through the page cache never wait for each other.
 #[derive(Debug)]
 pub struct HostFile<K> {
     options: HostOptions,
     handle: RwLock<Handle>,
     length: AtomicU64,
     granularity: u64,
+    ranges: RangeLock,
     flushes: FlushGate,
     lock: Option<ImageLock>,
     kind: PhantomData<K>,
@@ -120,17 +126,29 @@ impl<K: Kind> HostFile<K> {
             handle: RwLock::new(handle),
             length: AtomicU64::new(length),
             granularity,
+            ranges: RangeLock::default(),
             flushes: FlushGate::default(),
             lock,
             kind: PhantomData,
         })
     }
 
-    fn write_zero_bytes(handle: &Handle, range: Range<u64>) -> io::Result<()> {
+    fn write_through(&self, handle: &Handle, offset: u64, data: &[u8]) -> io::Result<()> {
+        match handle.direct() {
+            None => handle::write(handle.file(), offset, data),
+            Some(direct) => {
+                let (length, range) = (self.length()?, offset..offset + data.len() as u64);
+                let _guard = self.ranges.lock(handle.around(&range), direct.mode(length, &range));
+                direct.write(handle.file(), length, offset, data)
+            }
+        }
+    }
+
+    fn write_zero_bytes(&self, handle: &Handle, range: Range<u64>) -> io::Result<()> {
         let mut at = range.start;
         while at < range.end {
             let length = (range.end - at).min(ZEROES.len() as u64);
-            handle::write(handle.file(), at, &ZEROES[..length as usize])?;
+            self.write_through(handle, at, &ZEROES[..length as usize])?;
             at += length;
         }
         Ok(())
@@ -156,12 +174,20 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         !self.handle.read().writable()
     }
 
+    fn direct(&self) -> bool {
+        self.handle.read().direct().is_some()
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        handle::read(self.handle.read().file(), offset, buffer)
+        let handle = self.handle.read();
+        match handle.direct() {
+            None => handle::read(handle.file(), offset, buffer),
+            Some(direct) => direct.read(handle.file(), self.length()?, offset, buffer),
+        }
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        handle::write(self.handle.read().file(), offset, data)
+        self.write_through(&self.handle.read(), offset, data)
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -174,6 +200,7 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         if whole.is_empty() {
             return Ok(());
         }
+        let _guard = self.ranges.lock(handle.around(&whole), Mode::Exclusive);
         handle.space().discard(handle.file(), whole)
     }
 
@@ -181,12 +208,15 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         let handle = self.handle.read();
         let range = offset..offset + length;
         let whole = self.whole(&range);
-        let done = !whole.is_empty() && handle.space().zero(handle.file(), whole.clone(), unmap)?;
+        let done = !whole.is_empty() && {
+            let _guard = self.ranges.lock(handle.around(&whole), Mode::Exclusive);
+            handle.space().zero(handle.file(), whole.clone(), unmap)?
+        };
         if done {
-            Self::write_zero_bytes(&handle, range.start..whole.start)?;
-            Self::write_zero_bytes(&handle, whole.end..range.end)
+            self.write_zero_bytes(&handle, range.start..whole.start)?;
+            self.write_zero_bytes(&handle, whole.end..range.end)
         } else {
-            Self::write_zero_bytes(&handle, range)
+            self.write_zero_bytes(&handle, range)
         }
     }
 
@@ -196,6 +226,7 @@ impl<K: Kind> BlockDriver for HostFile<K> {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let handle = self.handle.read();
+        let _guard = self.ranges.lock(0..u64::MAX, Mode::Exclusive);
         K::resize(handle.file(), length)?;
         self.length.store(K::length(handle.file())?, Ordering::Release);
         Ok(())

@@ -117,7 +117,7 @@ fn host_options(options: BlockdevOptionsFile, node: Inherited) -> HostOptions {
         (false, false) => Access::ReadWrite,
     };
     let locking = locking.unwrap_or(OnOffAuto::Auto);
-    HostOptions { filename, access, locking, force_share: node.force_share }
+    HostOptions { filename, access, direct: node.direct, locking, force_share: node.force_share }
 }
 
 fn null_options(options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {

@@ -33,6 +33,7 @@ pub fn options(path: &Path) -> HostOptions {
     HostOptions {
         filename: path.to_str().expect("UTF-8").to_owned(),
         access: Access::ReadWrite,
+        direct: false,
         locking: OnOffAuto::Auto,
         force_share: false,
     }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test panics to say what is wrong")]
 
 mod commands;
+mod direct;
 mod file;
 mod graph;
 mod graph_images;

@@ -2,19 +2,27 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 use qapi_schema::Error;
-use rustix::fs::FileType;
+use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
+use super::direct::Direct;
 use super::space::Space;
 use super::{Access, HostOptions, Kind, could_not_open};
+
+/// The unit of the page cache, within which requests get into each other's way.
+const PAGE: u64 = 4096;
 
 /// The descriptors of one opening.
 #[derive(Debug)]
 pub(super) struct Handle {
+    /// Data through the page cache, and everything that is not data.
     file: fs::File,
+    /// Data past the page cache.
+    direct: Option<Direct>,
     writable: bool,
     space: Space,
 }
@@ -27,21 +35,26 @@ impl Handle {
         let found = fs::metadata(filename).map_err(|error| could_not_open(filename, &error))?;
         K::check(filename, FileType::from_raw_mode(found.mode()))?;
         let (file, writable) = match options.access {
-            Access::ReadOnly => (open(filename, false), false),
-            Access::ReadWrite => (open(filename, true), true),
-            Access::ReadWriteIfPermitted => match open(filename, true) {
-                Err(error) if not_permitted(&error) => (open(filename, false), false),
+            Access::ReadOnly => (open(filename, false, OFlags::empty()), false),
+            Access::ReadWrite => (open(filename, true, OFlags::empty()), true),
+            Access::ReadWriteIfPermitted => match open(filename, true, OFlags::empty()) {
+                Err(error) if not_permitted(&error) => (open(filename, false, OFlags::empty()), false),
                 opened => (opened, true),
             },
         };
         let file = file.map_err(|error| could_not_open(filename, &error))?;
         let opened = file.metadata().map_err(|error| could_not_open(filename, &error))?;
         K::check(filename, FileType::from_raw_mode(opened.mode()))?;
-        Ok(Self { file, writable, space: Space::default() })
+        let direct = if options.direct { Some(open_direct(&file, filename, writable)?) } else { None };
+        Ok(Self { file, direct, writable, space: Space::default() })
     }
 
     pub(super) const fn file(&self) -> &fs::File {
         &self.file
+    }
+
+    pub(super) const fn direct(&self) -> Option<&Direct> {
+        self.direct.as_ref()
     }
 
     pub(super) const fn writable(&self) -> bool {
@@ -52,6 +65,12 @@ impl Handle {
         &self.space
     }
 
+    /// `range` widened to whole pages and blocks.
+    pub(super) fn around(&self, range: &Range<u64>) -> Range<u64> {
+        let unit = self.direct.as_ref().map_or(PAGE, |direct| direct.block().max(PAGE));
+        range.start - range.start % unit..range.end.next_multiple_of(unit)
+    }
+
     /// Whether both are of the same file, whatever its name is now.
     pub(super) fn is_same_image(&self, other: &Self) -> bool {
         is_same_file(&self.file, &other.file).unwrap_or(false)
@@ -59,7 +78,7 @@ impl Handle {
 
     /// Another open file description of the image, to lock it by.
     pub(super) fn another_description(&self, filename: &str) -> io::Result<fs::File> {
-        open_again(&self.file, filename, false)
+        open_again(&self.file, filename, false, OFlags::empty())
     }
 }
 
@@ -70,14 +89,24 @@ fn is_same_file(a: &fs::File, b: &fs::File) -> io::Result<bool> {
     Ok(same_inode || (a.rdev() != 0 && a.rdev() == b.rdev()))
 }
 
-fn open(filename: &str, write: bool) -> io::Result<fs::File> {
-    OpenOptions::new().read(true).write(write).open(filename)
+fn open(filename: &str, write: bool, flags: OFlags) -> io::Result<fs::File> {
+    OpenOptions::new().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(filename)
 }
 
 /// Opens the image anew; one that was replaced just now is as good as gone.
-fn open_again(image: &fs::File, filename: &str, write: bool) -> io::Result<fs::File> {
-    let another = open(filename, write)?;
+fn open_again(image: &fs::File, filename: &str, write: bool, flags: OFlags) -> io::Result<fs::File> {
+    let another = open(filename, write, flags)?;
     if is_same_file(image, &another)? { Ok(another) } else { Err(Errno::STALE.into()) }
+}
+
+fn open_direct(image: &fs::File, filename: &str, write: bool) -> Result<Direct, Error> {
+    match open_again(image, filename, write, OFlags::DIRECT) {
+        Ok(file) => Direct::new(file).map_err(|error| could_not_open(filename, &error)),
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+            Err(Error::generic(format!("Could not open '{filename}': filesystem does not support O_DIRECT")))
+        }
+        Err(error) => Err(could_not_open(filename, &error)),
+    }
 }
 
 fn not_permitted(error: &io::Error) -> bool {
