@@ -12,6 +12,7 @@ use qapi_schema::Error;
 use crate::node::Node;
 
 pub mod file;
+pub mod host_device;
 pub mod host_file;
 pub mod null_co;
 mod range_lock;
@@ -33,6 +34,8 @@ pub enum Usage {
 pub enum DriverOptions<C = Arc<Node>> {
     /// Those of [`mod@file`].
     File(host_file::HostOptions),
+    /// Those of [`host_device`].
+    HostDevice(host_file::HostOptions),
     /// Those of [`null_co`].
     NullCo(null_co::NullOptions),
     /// Those of [`raw`].
@@ -47,6 +50,7 @@ impl<C> DriverOptions<C> {
     pub fn with_child<D, E>(self, change: impl FnOnce(C) -> Result<D, E>) -> Result<DriverOptions<D>, E> {
         Ok(match self {
             Self::File(options) => DriverOptions::File(options),
+            Self::HostDevice(options) => DriverOptions::HostDevice(options),
             Self::NullCo(options) => DriverOptions::NullCo(options),
             Self::Raw(options, child) => DriverOptions::Raw(options, change(child)?),
         })
@@ -55,7 +59,7 @@ impl<C> DriverOptions<C> {
     /// The node beneath.
     pub const fn child(&self) -> Option<&C> {
         match self {
-            Self::File(_) | Self::NullCo(_) => None,
+            Self::File(_) | Self::HostDevice(_) | Self::NullCo(_) => None,
             Self::Raw(_, child) => Some(child),
         }
     }
@@ -69,6 +73,7 @@ impl DriverOptions {
     pub fn open(self) -> Result<Box<dyn BlockDriver>, Error> {
         Ok(match self {
             Self::File(options) => Box::new(file::File::open(options)?),
+            Self::HostDevice(options) => Box::new(host_device::HostDevice::open(options)?),
             Self::NullCo(options) => Box::new(null_co::NullCo::new(options)),
             Self::Raw(options, child) => Box::new(raw::Raw::new(child, options)?),
         })

@@ -28,19 +28,17 @@ impl Kind for RegularFile {
     }
 
     fn check(filename: &str, found: FileType) -> Result<(), Error> {
-        let refuse = || {
-            let text = format!("'file' driver requires '{filename}' to be a regular file");
+        let refuse = |hint| {
+            let text = format!("'file' driver requires '{filename}' to be a regular file{hint}");
             Err(Error::generic(text))
         };
         match found {
             FileType::RegularFile => Ok(()),
             FileType::Directory => Err(Error::generic(format!("Could not open '{filename}': Is a directory"))),
-            FileType::Symlink
-            | FileType::Fifo
-            | FileType::Socket
-            | FileType::CharacterDevice
-            | FileType::BlockDevice
-            | FileType::Unknown => refuse(),
+            FileType::BlockDevice => refuse("; use the driver 'host_device' for a block device"),
+            FileType::Symlink | FileType::Fifo | FileType::Socket | FileType::CharacterDevice | FileType::Unknown => {
+                refuse("")
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the drivers the driver `file` and those of devices share: an image that the host's kernel keeps.
+//! What the drivers `file` and `host_device` share: an image that the host's kernel keeps.
 //!
 //! Data goes through the page cache, or past it with `cache.direct` (`direct.rs`). Space is given back by `space.rs`,
 //! stable storage reached through `flush.rs`, other processes kept out by `lock.rs`.

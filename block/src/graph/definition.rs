@@ -83,6 +83,7 @@ impl Definition {
         let beneath = Inherited { discard: Discard::Unmap, ..own };
         let driver = match options.driver {
             BlockdevOptionsKind::File(file) => DriverOptions::File(host_options(file, own)),
+            BlockdevOptionsKind::HostDevice(file) => DriverOptions::HostDevice(host_options(file, own)),
             BlockdevOptionsKind::NullCo(null) => DriverOptions::NullCo(null_options(&null)?),
             BlockdevOptionsKind::Raw(raw) => {
                 let BlockdevOptionsRaw { file, offset, size } = raw;
@@ -90,7 +91,6 @@ impl Definition {
                 let size = size.map(|size| not_negative("size", size)).transpose()?;
                 DriverOptions::Raw(RawOptions { offset, size }, Child::new(file, beneath)?)
             }
-            BlockdevOptionsKind::HostDevice(_) => return Err(Error::generic("Unknown driver 'host_device'")),
             BlockdevOptionsKind::Quota(_) => return Err(Error::generic("Unknown driver 'quota'")),
             BlockdevOptionsKind::Blkdebug(_) => return Err(Error::generic("Unknown driver 'blkdebug'")),
         };

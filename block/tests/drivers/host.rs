@@ -1,4 +1,4 @@
-//! What the tests use of the host: temporary files, small file systems, other programs.
+//! What the tests use of the host: temporary files, small file systems, loop devices, other programs.
 
 use std::fs;
 use std::io::{self, Write};
@@ -86,6 +86,33 @@ impl Drop for Tmpfs {
             // Something of the failed test still has a file open.
             run("umount", &["-l", text(self.directory.path())]);
         }
+    }
+}
+
+/// A block device on top of a file.
+pub struct Loop {
+    pub device: PathBuf,
+    _image: TempDir,
+}
+
+impl Loop {
+    /// Makes one; nothing where that isn't possible.
+    pub fn new(size: u64, sector: u32) -> Option<Self> {
+        let (directory, path) = image(size);
+        let sector = sector.to_string();
+        let made = run("losetup", &["--find", "--show", "--sector-size", &sector, text(&path)]);
+        let Some(output) = made else {
+            skipped("root and losetup");
+            return None;
+        };
+        let device = String::from_utf8(output.stdout).expect("a path").trim().into();
+        Some(Self { device, _image: directory })
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        run("losetup", &["--detach", text(&self.device)]);
     }
 }
 

@@ -7,4 +7,5 @@ mod file;
 mod graph;
 mod graph_images;
 mod host;
+mod host_device;
 mod locking;
