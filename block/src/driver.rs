@@ -15,6 +15,7 @@ pub mod file;
 pub mod host_device;
 pub mod host_file;
 pub mod null_co;
+pub mod quota;
 mod range_lock;
 pub mod raw;
 
@@ -38,6 +39,8 @@ pub enum DriverOptions<C = Arc<Node>> {
     HostDevice(host_file::HostOptions),
     /// Those of [`null_co`].
     NullCo(null_co::NullOptions),
+    /// Those of [`quota`].
+    Quota(quota::QuotaOptions, C),
     /// Those of [`raw`].
     Raw(raw::RawOptions, C),
 }
@@ -52,6 +55,7 @@ impl<C> DriverOptions<C> {
             Self::File(options) => DriverOptions::File(options),
             Self::HostDevice(options) => DriverOptions::HostDevice(options),
             Self::NullCo(options) => DriverOptions::NullCo(options),
+            Self::Quota(options, child) => DriverOptions::Quota(options, change(child)?),
             Self::Raw(options, child) => DriverOptions::Raw(options, change(child)?),
         })
     }
@@ -60,7 +64,7 @@ impl<C> DriverOptions<C> {
     pub const fn child(&self) -> Option<&C> {
         match self {
             Self::File(_) | Self::HostDevice(_) | Self::NullCo(_) => None,
-            Self::Raw(_, child) => Some(child),
+            Self::Quota(_, child) | Self::Raw(_, child) => Some(child),
         }
     }
 }
@@ -75,6 +79,7 @@ impl DriverOptions {
             Self::File(options) => Box::new(file::File::open(options)?),
             Self::HostDevice(options) => Box::new(host_device::HostDevice::open(options)?),
             Self::NullCo(options) => Box::new(null_co::NullCo::new(options)),
+            Self::Quota(options, child) => Box::new(quota::Quota::new(child, options)?),
             Self::Raw(options, child) => Box::new(raw::Raw::new(child, options)?),
         })
     }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use qapi_schema::Error;
 use qapi_schema::block_core::{
     BlockdevAioOptions, BlockdevDetectZeroesOptions, BlockdevOptions, BlockdevOptionsFile, BlockdevOptionsKind,
-    BlockdevOptionsNull, BlockdevOptionsRaw, BlockdevRef,
+    BlockdevOptionsNull, BlockdevOptionsQuota, BlockdevOptionsRaw, BlockdevRef,
 };
 use qapi_schema::common::OnOffAuto;
 
 use crate::driver::DriverOptions;
 use crate::driver::host_file::{Access, HostOptions};
 use crate::driver::null_co::NullOptions;
+use crate::driver::quota::QuotaOptions;
 use crate::driver::raw::RawOptions;
 use crate::node::{Discard, Settings};
 
@@ -91,7 +92,10 @@ impl Definition {
                 let size = size.map(|size| not_negative("size", size)).transpose()?;
                 DriverOptions::Raw(RawOptions { offset, size }, Child::new(file, beneath)?)
             }
-            BlockdevOptionsKind::Quota(_) => return Err(Error::generic("Unknown driver 'quota'")),
+            BlockdevOptionsKind::Quota(quota) => {
+                let BlockdevOptionsQuota { file, limit } = quota;
+                DriverOptions::Quota(QuotaOptions { limit }, Child::new(file, beneath)?)
+            }
             BlockdevOptionsKind::Blkdebug(_) => return Err(Error::generic("Unknown driver 'blkdebug'")),
         };
         let Inherited { read_only, discard, no_flush, .. } = own;

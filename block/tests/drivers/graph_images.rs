@@ -4,7 +4,7 @@ use block::graph::Graph;
 use serde_json::{Value, json};
 
 use crate::commands::{add, info, names, null_co, refused, reopen, text, writer};
-use crate::host::{EPERM, errno, image};
+use crate::host::{ENOSPC, EPERM, errno, image};
 
 #[test]
 fn an_image_that_cannot_be_opened_leaves_no_node() {
@@ -155,4 +155,22 @@ fn another_process_s_image_is_refused_when_it_is_attached() {
     drop(attached);
     add(&other, file("again")).expect("added");
     writer(&other, "again").expect("free");
+}
+
+#[test]
+fn a_reopen_of_several_nodes_changes_all_or_none() {
+    let graph = Graph::new();
+    add(&graph, null_co("null")).expect("added");
+    let quota = |name: &str, limit: u64| json!({"driver": "quota", "node-name": name, "limit": limit, "file": "null"});
+    for name in ["a", "b"] {
+        add(&graph, quota(name, 0)).expect("added");
+    }
+    let disks = ["a", "b"].map(|name| writer(&graph, name).expect("attached"));
+    let write = || disks.each_ref().map(|disk| disk.write(0, &[1], false).map_err(|error| errno(&error)));
+    let wrong = json!([quota("a", 4096), quota("b", 4096), {"driver": "raw", "node-name": "b", "file": "null"}]);
+    assert_eq!(reopen(&graph, wrong), refused("Cannot change the option 'driver'"));
+    assert_eq!(write(), [Err(ENOSPC), Err(ENOSPC)]);
+    assert_eq!(reopen(&graph, json!([quota("a", 4096), quota("b", 4096)])), Ok(()));
+    assert_eq!(write(), [Ok(()), Ok(())]);
+    assert_eq!(info(&graph, "a").image.actual_size, Some(4096), "what counts against the limit");
 }

@@ -24,6 +24,7 @@ pub fn errno(error: &io::Error) -> i32 {
 }
 
 pub const EPERM: i32 = 1;
+pub const EIO: i32 = 5;
 pub const EINVAL: i32 = 22;
 pub const EFBIG: i32 = 27;
 pub const ENOSPC: i32 = 28;

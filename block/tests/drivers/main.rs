@@ -9,3 +9,5 @@ mod graph_images;
 mod host;
 mod host_device;
 mod locking;
+mod model;
+mod quota;
