@@ -11,6 +11,7 @@ use qapi_schema::Error;
 
 use crate::node::Node;
 
+pub mod blkdebug;
 pub mod file;
 pub mod host_device;
 pub mod host_file;
@@ -41,6 +42,8 @@ pub enum DriverOptions<C = Arc<Node>> {
     NullCo(null_co::NullOptions),
     /// Those of [`quota`].
     Quota(quota::QuotaOptions, C),
+    /// Those of [`blkdebug`].
+    Blkdebug(blkdebug::BlkdebugOptions, C),
     /// Those of [`raw`].
     Raw(raw::RawOptions, C),
 }
@@ -56,6 +59,7 @@ impl<C> DriverOptions<C> {
             Self::HostDevice(options) => DriverOptions::HostDevice(options),
             Self::NullCo(options) => DriverOptions::NullCo(options),
             Self::Quota(options, child) => DriverOptions::Quota(options, change(child)?),
+            Self::Blkdebug(options, child) => DriverOptions::Blkdebug(options, change(child)?),
             Self::Raw(options, child) => DriverOptions::Raw(options, change(child)?),
         })
     }
@@ -64,7 +68,7 @@ impl<C> DriverOptions<C> {
     pub const fn child(&self) -> Option<&C> {
         match self {
             Self::File(_) | Self::HostDevice(_) | Self::NullCo(_) => None,
-            Self::Quota(_, child) | Self::Raw(_, child) => Some(child),
+            Self::Blkdebug(_, child) | Self::Quota(_, child) | Self::Raw(_, child) => Some(child),
         }
     }
 }
@@ -80,6 +84,7 @@ impl DriverOptions {
             Self::HostDevice(options) => Box::new(host_device::HostDevice::open(options)?),
             Self::NullCo(options) => Box::new(null_co::NullCo::new(options)),
             Self::Quota(options, child) => Box::new(quota::Quota::new(child, options)?),
+            Self::Blkdebug(options, child) => Box::new(blkdebug::Blkdebug::new(child, options)),
             Self::Raw(options, child) => Box::new(raw::Raw::new(child, options)?),
         })
     }

@@ -14,6 +14,7 @@ use qapi_schema::block_core::{
 use qapi_schema::common::OnOffAuto;
 
 use crate::driver::DriverOptions;
+use crate::driver::blkdebug::BlkdebugOptions;
 use crate::driver::host_file::{Access, HostOptions};
 use crate::driver::null_co::NullOptions;
 use crate::driver::quota::QuotaOptions;
@@ -96,7 +97,10 @@ impl Definition {
                 let BlockdevOptionsQuota { file, limit } = quota;
                 DriverOptions::Quota(QuotaOptions { limit }, Child::new(file, beneath)?)
             }
-            BlockdevOptionsKind::Blkdebug(_) => return Err(Error::generic("Unknown driver 'blkdebug'")),
+            BlockdevOptionsKind::Blkdebug(blkdebug) => {
+                let rules = BlkdebugOptions::new(&blkdebug)?;
+                DriverOptions::Blkdebug(rules, Child::new(blkdebug.image, beneath)?)
+            }
         };
         let Inherited { read_only, discard, no_flush, .. } = own;
         let settings = Settings { read_only, discard, detect_zeroes, no_flush };
