@@ -211,12 +211,3 @@ pub trait BlockDriver: Send + Sync {
 pub(crate) fn unchangeable(option: &str) -> Error {
     Error::generic(format!("Cannot change the option '{option}'"))
 }
-
-/// What an error says to people, without the number that [`io::Error`] appends.
-pub(crate) fn describe(error: &io::Error) -> String {
-    let text = error.to_string();
-    match error.raw_os_error() {
-        Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_owned(),
-        None => text,
-    }
-}

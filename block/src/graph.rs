@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use qapi_schema::Error;
 use qapi_schema::block_core::BlockdevOptions;
 
-use crate::driver::{DriverOptions, Usage, describe, unchangeable};
+use crate::driver::{DriverOptions, Usage, unchangeable};
+use crate::error::message;
 use crate::node::{Node, NodeReopening};
 pub use attachment::Attachment;
 use definition::{Child, Definition};
@@ -129,7 +130,7 @@ impl Graph {
         let lowest = nodes.iter().filter(|node| node.child().is_none() && !node.read_only());
         let failures = lowest.filter_map(|node| {
             let error = node.flush().err()?;
-            Some(Error::generic(format!("Could not flush node {}: {}", node.name(), describe(&error))))
+            Some(Error::generic(format!("Could not flush node {}: {}", node.name(), message(&error))))
         });
         // All are flushed before the first failure is told.
         failures.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)

@@ -13,7 +13,8 @@ use qapi_schema::Error;
 use qapi_schema::block_core::{BlockDeviceInfo, BlockdevCacheInfo, BlockdevDetectZeroesOptions, ImageInfo};
 use rustix::io::Errno;
 
-use crate::driver::{BlockDriver, DriverOptions, Reopening, Usage, describe};
+use crate::driver::{BlockDriver, DriverOptions, Reopening, Usage};
+use crate::error::message;
 use settings::SharedSettings;
 pub use settings::{Discard, Settings};
 use users::Users;
@@ -215,7 +216,7 @@ impl Node {
             return Err(Error::generic("Image is read-only"));
         }
         let could_not = |error: io::Error| match error.raw_os_error() {
-            Some(_) => Error::generic(format!("Could not resize file: {}", describe(&error))),
+            Some(_) => Error::generic(format!("Could not resize file: {}", message(&error))),
             None => Error::generic(error.to_string()),
         };
         let shrinks = length < self.length().map_err(could_not)?;

@@ -15,7 +15,8 @@ use qapi_schema::common::OnOffAuto;
 use rustix::fs::{FileType, SeekFrom};
 
 use super::range_lock::{Mode, RangeLock};
-use super::{BlockDriver, DriverOptions, Reopening, Usage, describe, unchangeable};
+use super::{BlockDriver, DriverOptions, Reopening, Usage, unchangeable};
+use crate::error::message;
 use flush::FlushGate;
 use handle::Handle;
 use lock::ImageLock;
@@ -302,5 +303,5 @@ impl<K: Kind> BlockDriver for HostFile<K> {
 }
 
 fn could_not_open(filename: &str, cause: &io::Error) -> Error {
-    Error::generic(format!("Could not open '{filename}': {}", describe(cause)))
+    Error::generic(format!("Could not open '{filename}': {}", message(cause)))
 }

@@ -20,7 +20,8 @@ use qapi_schema::Error;
 use rustix::io::Errno;
 
 use super::range_lock::{Mode, RangeLock};
-use super::{BlockDriver, DriverOptions, Reopening, describe, unchangeable};
+use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
+use crate::error::message;
 use crate::node::Node;
 use account::Account;
 
@@ -56,7 +57,7 @@ impl Quota {
     pub fn new(child: Arc<Node>, options: QuotaOptions) -> Result<Self, Error> {
         let mut account = Account::new(options.limit / GRANULE);
         let mut from = 0;
-        while let Some(data) = child.next_data(from).map_err(|error| Error::generic(describe(&error)))? {
+        while let Some(data) = child.next_data(from).map_err(|error| Error::generic(message(&error)))? {
             account.charge(&granules(&data));
             from = data.end;
         }

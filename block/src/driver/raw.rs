@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use qapi_schema::Error;
 
-use super::{BlockDriver, DriverOptions, Reopening, describe, unchangeable};
+use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
+use crate::error::message;
 use crate::node::Node;
 
 /// The options of `raw`.
@@ -31,7 +32,7 @@ impl Raw {
     /// # Errors
     /// It doesn't lie within the child.
     pub fn new(child: Arc<Node>, window: RawOptions) -> Result<Self, Error> {
-        let length = child.length().map_err(|error| Error::generic(describe(&error)))?;
+        let length = child.length().map_err(|error| Error::generic(message(&error)))?;
         let RawOptions { offset, size } = window;
         if offset > length {
             let text = format!("Offset ({offset}) cannot be greater than size of the containing file ({length})");
