@@ -4,3 +4,4 @@ pub mod driver;
 pub mod error;
 pub mod graph;
 pub mod node;
+pub mod policy;
