@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use qapi_schema::Error;
@@ -37,6 +38,8 @@ pub struct Node {
     /// The longest way down to a node that stands on none.
     depth: usize,
     users: Mutex<Users>,
+    /// The highest offset written to.
+    highest_written: AtomicU64,
 }
 
 impl Node {
@@ -51,7 +54,14 @@ impl Node {
         }
         let settings = Settings { read_only: settings.read_only || driver.read_only(), ..settings };
         let settings = SharedSettings::new(settings);
-        Ok(Arc::new(Self { name: name.into(), driver, settings, depth, users: Mutex::default() }))
+        Ok(Arc::new(Self {
+            name: name.into(),
+            driver,
+            settings,
+            depth,
+            users: Mutex::default(),
+            highest_written: AtomicU64::new(0),
+        }))
     }
 
     /// The name.
@@ -103,6 +113,11 @@ impl Node {
         self.driver.next_data(from)
     }
 
+    /// The end of the highest range written to so far, in bytes.
+    pub fn highest_written(&self) -> u64 {
+        self.highest_written.load(Ordering::Relaxed)
+    }
+
     /// Fills `buffer`.
     ///
     /// # Errors
@@ -128,6 +143,7 @@ impl Node {
                 Some(unmap) if is_zero(data) => self.driver.write_zeroes(offset, data.len() as u64, unmap)?,
                 Some(_) | None => self.driver.write(offset, data)?,
             }
+            self.wrote_to(offset + data.len() as u64);
         }
         if fua { self.flush() } else { Ok(()) }
     }
@@ -164,6 +180,7 @@ impl Node {
         let settings = self.check_change(offset, length)?;
         if length > 0 {
             self.driver.write_zeroes(offset, length, unmap && settings.discard == Discard::Unmap)?;
+            self.wrote_to(offset + length);
         }
         if fua { self.flush() } else { Ok(()) }
     }
@@ -240,6 +257,13 @@ impl Node {
         let settings = Settings { read_only: settings.read_only || driver.read_only, ..settings };
         let no_writers = if settings.read_only { Some(self.keep_writers_out()?) } else { None };
         Ok(NodeReopening { node: self, settings, driver, no_writers })
+    }
+
+    fn wrote_to(&self, end: u64) {
+        // Read first: most writes are no higher, and need not fight over the line.
+        if end > self.highest_written() {
+            self.highest_written.fetch_max(end, Ordering::Relaxed);
+        }
     }
 
     fn check_range(&self, offset: u64, length: u64) -> io::Result<()> {
