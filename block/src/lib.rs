@@ -1,7 +1,23 @@
 //! Block drivers, the I/O error policy with held requests, and NBD exports.
+//!
+//! What a guest asks for goes down this list, and a failure comes up again as far as [`backend`]:
+//!
+//! - [`request`]: an operation with the one answer it is owed.
+//! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
+//!   [`queue`] says who waits, its [`workers`] retry what waited.
+//! - [`graph`] and [`node`]: named nodes, and what all drivers have in common.
+//! - [`driver`]: what stores the bytes.
+//! - [`error`]: what a driver's error is called on the wire.
+//! - [`block`](mod@block): all of it together, for one VM.
 
+pub mod backend;
+pub mod block;
 pub mod driver;
 pub mod error;
 pub mod graph;
 pub mod node;
 pub mod policy;
+pub mod queue;
+pub mod request;
+mod statistics;
+pub mod workers;

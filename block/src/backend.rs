@@ -1,0 +1,320 @@
+//! Where guest-facing code meets the block layer: the only place that knows the error policy, the io-status, held requests
+//! and statistics.
+//!
+//! A request that fails with the action *stop* is neither failed nor acknowledged: it is held here, its client is told
+//! nothing, and the VM stops. `cont` sends it through [`BlockBackend::submit`]'s path again.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use qapi_schema::block_core::{BlockDeviceIoStatus, BlockErrorAction, BlockInfo, BlockStats, event};
+use qapi_schema::run_state::RunState;
+use rustix::io::Errno;
+use vl::sync::{Condvar, Mutex};
+use vl::{IoFailure, Vm};
+
+use crate::error::{is_no_space, message, reason};
+use crate::graph::Attachment;
+use crate::policy::ErrorPolicy;
+use crate::queue::{Admission, Admitted, Queue};
+use crate::request::{Answer, Client, Operation, Request};
+use crate::statistics::Statistics;
+use crate::workers::Workers;
+
+/// A device's or export's view of its disk.
+///
+/// Lock order: the VM's, then `queue` or `io_status`; neither is held while the VM is called or I/O is done.
+pub struct BlockBackend {
+    qom_path: String,
+    device: String,
+    node: Attachment,
+    policy: ErrorPolicy,
+    vm: Arc<Vm>,
+    workers: Arc<Workers>,
+    queue: Mutex<Queue>,
+    drained: Condvar,
+    io_status: Mutex<BlockDeviceIoStatus>,
+    statistics: Statistics,
+}
+
+/// What a backend is made of.
+#[derive(Debug)]
+pub struct BackendOptions {
+    /// The device or export, as BLOCK_IO_ERROR names it.
+    pub qom_path: String,
+    /// Name of the block backend, "" where it has none.
+    pub device: String,
+    /// The node it uses.
+    pub node: Attachment,
+    /// What to do about errors.
+    pub policy: ErrorPolicy,
+}
+
+impl BlockBackend {
+    pub(crate) fn new(options: BackendOptions, vm: Arc<Vm>, workers: Arc<Workers>, running: bool) -> Self {
+        let BackendOptions { qom_path, device, node, policy } = options;
+        Self {
+            qom_path,
+            device,
+            node,
+            policy,
+            vm,
+            workers,
+            queue: Mutex::new(Queue::new(running)),
+            drained: Condvar::new(),
+            io_status: Mutex::new(BlockDeviceIoStatus::Ok),
+            statistics: Statistics::default(),
+        }
+    }
+
+    /// The device or export, as BLOCK_IO_ERROR names it.
+    pub fn qom_path(&self) -> &str {
+        &self.qom_path
+    }
+
+    /// Name of the block backend, "" where it has none.
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
+    /// The node it uses.
+    pub const fn node(&self) -> &Attachment {
+        &self.node
+    }
+
+    /// Size in bytes as the guest sees it.
+    ///
+    /// # Errors
+    /// Those of the driver.
+    pub fn length(&self) -> io::Result<u64> {
+        self.node.length()
+    }
+
+    /// Whether writes are refused.
+    pub fn read_only(&self) -> bool {
+        self.node.read_only()
+    }
+
+    /// Executes a request on the calling thread. While the VM is stopped it waits instead; after an error with the action
+    /// *stop* it waits, too. Then it goes on after `cont`, on another thread.
+    pub fn submit(&self, request: Request) {
+        let admission = self.queue.lock().admit(request);
+        self.proceed(admission);
+    }
+
+    /// Notes that `client` is gone: what waits for it is dropped, and shows no longer as held.
+    pub fn cancel(&self, client: &Client) {
+        client.leave();
+        let dropped = self.vm.transaction(|tx| {
+            let dropped = self.queue.lock().forget(client);
+            for (operation, reason) in dropped.iter().filter_map(|waiting| waiting.held) {
+                tx.forget_held(&self.qom_path, operation, reason);
+            }
+            dropped
+        });
+        dropped.into_iter().for_each(|waiting| waiting.request.complete(Err(gone())));
+    }
+
+    fn proceed(&self, admission: Admission) {
+        match admission {
+            Admission::Run(admitted) => self.execute(admitted),
+            Admission::Waits => {
+                self.drained.notify_all();
+            }
+            Admission::Refused(request) => {
+                self.drained.notify_all();
+                request.complete(Err(gone()));
+            }
+        }
+    }
+
+    fn execute(&self, admitted: Admitted) {
+        let operation = admitted.request.operation();
+        if let Err(error) = self.check(operation) {
+            self.statistics.invalid(operation);
+            return self.answer(admitted, Err(error));
+        }
+        let started = Instant::now();
+        match self.perform(operation) {
+            Ok(data) => {
+                self.statistics.done(operation, started);
+                self.answer(admitted, Ok(data));
+            }
+            Err(error) => {
+                self.statistics.failed(operation, started);
+                self.fail(admitted, error);
+            }
+        }
+    }
+
+    /// A request that no disk of this size could serve is the guest's mistake, not the storage's: no policy for it.
+    fn check(&self, operation: &Operation) -> io::Result<()> {
+        let Some((offset, length)) = operation.range() else {
+            return Ok(());
+        };
+        let end = offset.checked_add(length);
+        if end.is_some_and(|end| self.node.length().is_ok_and(|size| end <= size)) {
+            Ok(())
+        } else {
+            Err(Errno::INVAL.into())
+        }
+    }
+
+    fn perform(&self, operation: &Operation) -> Answer {
+        match *operation {
+            Operation::Read { offset, length } => {
+                let mut data = vec![0; length];
+                self.node.read(offset, &mut data)?;
+                return Ok(data);
+            }
+            Operation::Write { offset, ref data, fua } => self.node.write(offset, data, fua)?,
+            Operation::Flush => self.node.flush()?,
+            Operation::Discard { offset, length } => self.node.discard(offset, length)?,
+            Operation::WriteZeroes { offset, length, fua, unmap } => {
+                self.node.write_zeroes(offset, length, unmap, fua)?;
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn fail(&self, admitted: Admitted, error: io::Error) {
+        let operation = admitted.request.operation();
+        let reason = reason(&error);
+        let direction = operation.direction();
+        let action = self.policy.decide(direction, reason);
+        let event = event::BlockIoError {
+            qom_path: self.qom_path.clone(),
+            device: self.device.clone(),
+            node_name: Some(self.node.name().to_owned()),
+            operation: direction,
+            action,
+            nospace: self.policy.may_stop().then(|| is_no_space(reason)),
+            reason,
+            message: message(&error),
+        };
+        match action {
+            BlockErrorAction::Stop => self.hold(admitted, event),
+            BlockErrorAction::Report => {
+                self.vm.emit(&event);
+                self.answer(admitted, Err(error));
+            }
+            BlockErrorAction::Ignore => {
+                self.vm.emit(&event);
+                let zeroes = if let Operation::Read { length, .. } = *operation { vec![0; length] } else { Vec::new() };
+                self.answer(admitted, Ok(zeroes));
+            }
+        }
+    }
+
+    /// Holds a failed request and stops the VM. One transaction: no `cont` can come between the error and its STOP, nor
+    /// find the request not yet held.
+    fn hold(&self, admitted: Admitted, event: event::BlockIoError) {
+        let failure = IoFailure {
+            qom_path: event.qom_path.clone(),
+            device: event.device.clone(),
+            node_name: event.node_name.clone(),
+            operation: event.operation,
+            reason: event.reason,
+            message: event.message.clone(),
+            range: admitted.request.operation().range(),
+        };
+        let refused = self.vm.transaction(|tx| {
+            let held = self.queue.lock().hold(admitted, (event.operation, event.reason));
+            if held.is_ok() {
+                self.set_io_status(event.nospace == Some(true));
+                tx.emit(&event);
+                if let Err(illegal) = tx.vm_stop(RunState::IoError) {
+                    tracing::error!(%illegal, "the VM was not stopped");
+                }
+                tx.record_io_failure(failure);
+            }
+            held.err()
+        });
+        self.drained.notify_all();
+        if let Some(request) = refused {
+            request.complete(Err(gone()));
+        }
+    }
+
+    /// The first error of a stop is the status, as in QEMU.
+    fn set_io_status(&self, nospace: bool) {
+        let mut status = self.io_status.lock();
+        if *status == BlockDeviceIoStatus::Ok {
+            *status = if nospace { BlockDeviceIoStatus::Nospace } else { BlockDeviceIoStatus::Failed };
+        }
+    }
+
+    fn answer(&self, admitted: Admitted, answer: Answer) {
+        admitted.request.complete(answer);
+        let mut queue = self.queue.lock();
+        queue.leave();
+        if queue.is_drained() {
+            self.drained.notify_all();
+        }
+    }
+
+    /// The backend's part in the VM's life, see [`vl::Observer`].
+    pub(crate) fn stopped(&self) {
+        self.queue.lock().stop();
+    }
+
+    pub(crate) fn reset_io_status(&self) {
+        *self.io_status.lock() = BlockDeviceIoStatus::Ok;
+    }
+
+    pub(crate) fn started(self: &Arc<Self>) {
+        let released = self.queue.lock().release();
+        self.drained.notify_all();
+        self.workers.run(released.into_iter().map(|admitted| {
+            let backend = self.clone();
+            Box::new(move || backend.retry(admitted)) as _
+        }));
+    }
+
+    /// What a new stop overtakes waits again, at its old place.
+    fn retry(&self, admitted: Admitted) {
+        let admission = self.queue.lock().readmit(admitted);
+        self.proceed(admission);
+    }
+
+    pub(crate) fn drain(&self) {
+        self.drained.wait_while(&mut self.queue.lock(), |queue| queue.is_draining());
+    }
+
+    /// As `query-block` shows it.
+    pub fn info(&self) -> BlockInfo {
+        BlockInfo {
+            device: self.device.clone(),
+            qdev: Some(self.qom_path.clone()),
+            r#type: "unknown".into(),
+            removable: false,
+            locked: false,
+            inserted: Some(self.node.info()),
+            io_status: self.policy.may_stop().then(|| *self.io_status.lock()),
+        }
+    }
+
+    /// As `query-blockstats` shows it.
+    pub fn stats(&self) -> BlockStats {
+        BlockStats {
+            device: Some(self.device.clone()),
+            qdev: Some(self.qom_path.clone()),
+            node_name: Some(self.node.name().to_owned()),
+            stats: self.statistics.to_qapi(),
+            parent: None,
+        }
+    }
+}
+
+impl fmt::Debug for BlockBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockBackend").field("qom_path", &self.qom_path).finish_non_exhaustive()
+    }
+}
+
+/// The answer to a request whose client is gone. Nobody reads it.
+fn gone() -> io::Error {
+    io::ErrorKind::ConnectionAborted.into()
+}

@@ -1,0 +1,146 @@
+//! The block layer of one VM: its nodes and its backends, and what `block-core.json` asks of them.
+
+use std::io;
+use std::sync::{Arc, Weak};
+
+use qapi_schema::block_core::{BlockDeviceInfo, BlockInfo, BlockStats, BlockdevOptions, Commands};
+use qapi_schema::{Error, ErrorClass};
+use vl::sync::Mutex;
+use vl::{Observer, Vm};
+
+use crate::backend::{BackendOptions, BlockBackend};
+use crate::graph::Graph;
+use crate::statistics;
+use crate::workers::Workers;
+
+/// Nodes and backends of a VM.
+pub struct Block {
+    vm: Arc<Vm>,
+    graph: Graph,
+    backends: Arc<Backends>,
+    workers: Arc<Workers>,
+}
+
+/// Backends are told of every change of the run state, before anybody who depends on disks at start, after them at stop.
+const PRIORITY: vl::Priority = 0;
+
+/// The backends in use, as an observer. Its lock comes after the VM's, before those of a backend.
+#[derive(Default)]
+struct Backends(Mutex<Vec<Weak<BlockBackend>>>);
+
+impl Block {
+    /// The block layer of `vm`, without nodes.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn new(vm: Arc<Vm>) -> io::Result<Self> {
+        let backends = Arc::new(Backends::default());
+        vm.observe(PRIORITY, backends.clone());
+        Ok(Self { vm, graph: Graph::default(), backends, workers: Arc::new(Workers::new()?) })
+    }
+
+    /// The nodes.
+    pub const fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The VM that stops when a disk is full.
+    pub const fn vm(&self) -> &Arc<Vm> {
+        &self.vm
+    }
+
+    /// A new backend, for a device or an export.
+    pub fn add_backend(&self, options: BackendOptions) -> Arc<BlockBackend> {
+        // In one transaction, for it must neither miss a stop nor start out running in a stopped VM.
+        self.vm.transaction(|tx| {
+            let backend = BlockBackend::new(options, self.vm.clone(), self.workers.clone(), tx.is_running());
+            let backend = Arc::new(backend);
+            self.backends.0.lock().push(Arc::downgrade(&backend));
+            backend
+        })
+    }
+}
+
+impl Backends {
+    fn all(&self) -> Vec<Arc<BlockBackend>> {
+        let mut backends = self.0.lock();
+        backends.retain(|backend| backend.strong_count() > 0);
+        backends.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Observer for Backends {
+    fn will_start(&self) {
+        self.all().iter().for_each(|backend| backend.reset_io_status());
+    }
+
+    fn started(&self) {
+        self.all().iter().for_each(BlockBackend::started);
+    }
+
+    fn stopped(&self) {
+        self.all().iter().for_each(|backend| backend.stopped());
+    }
+
+    fn reset(&self) {
+        self.all().iter().for_each(|backend| backend.reset_io_status());
+    }
+
+    fn drain(&self) {
+        self.all().iter().for_each(|backend| backend.drain());
+    }
+}
+
+impl Commands for Block {
+    fn blockdev_add(&self, arguments: BlockdevOptions) -> Result<(), Error> {
+        self.graph.add(arguments)
+    }
+
+    fn blockdev_reopen(&self, options: Vec<BlockdevOptions>) -> Result<(), Error> {
+        self.graph.reopen(options)
+    }
+
+    fn blockdev_del(&self, node_name: String) -> Result<(), Error> {
+        self.graph.remove(&node_name)
+    }
+
+    fn block_resize(&self, device: Option<String>, node_name: Option<String>, size: i64) -> Result<(), Error> {
+        match (device, node_name) {
+            (Some(device), None) => {
+                let backends = self.backends.all();
+                let backend = backends.iter().find(|backend| !device.is_empty() && backend.device() == device);
+                let backend = backend.ok_or_else(|| no_device(&device))?;
+                self.graph.resize(backend.node().name(), size)
+            }
+            (None, Some(node_name)) => self.graph.resize(&node_name, size),
+            (Some(_), Some(_)) | (None, None) => Err(Error::generic("Need exactly one of 'device' and 'node-name'")),
+        }
+    }
+
+    fn query_block(&self) -> Result<Vec<BlockInfo>, Error> {
+        Ok(self.backends.all().iter().map(|backend| backend.info()).collect())
+    }
+
+    fn query_named_block_nodes(&self, _flat: Option<bool>) -> Result<Vec<BlockDeviceInfo>, Error> {
+        Ok(self.graph.nodes().iter().map(|node| node.info()).collect())
+    }
+
+    fn query_blockstats(&self, query_nodes: Option<bool>) -> Result<Vec<BlockStats>, Error> {
+        if query_nodes != Some(true) {
+            return Ok(self.backends.all().iter().map(|backend| backend.stats()).collect());
+        }
+        let nodes = self.graph.nodes();
+        let stats = nodes.iter().map(|node| BlockStats {
+            device: None,
+            qdev: None,
+            node_name: Some(node.name().to_owned()),
+            stats: statistics::of_node(node.highest_written()),
+            parent: None,
+        });
+        Ok(stats.collect())
+    }
+}
+
+fn no_device(device: &str) -> Error {
+    Error::new(ErrorClass::DeviceNotFound, format!("Cannot find device='{device}' nor node-name=''"))
+}

@@ -1,0 +1,158 @@
+//! Hold and retry against a model disk: random writes into a pool that is too small, `cont`, `stop`, reset, more space,
+//! clients that leave. What was acknowledged is what the disk holds in the end.
+#![cfg(not(shuttle))]
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use block::request::{Answer, Client, Operation, Request};
+use proptest::prelude::*;
+use qapi_schema::run_state::{RunState, ShutdownCause};
+use serde_json::json;
+use support::Setup;
+
+const GRANULE: usize = 4096;
+const GRANULES: usize = 16;
+const POLL: Duration = Duration::from_millis(1);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write { client: usize, granule: usize, byte: u8 },
+    Extend(u64),
+    Cont,
+    Stop,
+    Reset,
+    Leave { client: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..3usize, 0..GRANULES, 1..=u8::MAX).prop_map(|(client, granule, byte)| Step::Write { client, granule, byte }),
+        2 => (0..4u64).prop_map(Step::Extend),
+        3 => Just(Step::Cont),
+        1 => Just(Step::Stop),
+        1 => Just(Step::Reset),
+        1 => (0..3usize).prop_map(|client| Step::Leave { client }),
+    ]
+}
+
+/// What the guests know: a granule holds what was acknowledged last; one whose client left may hold either.
+struct Model {
+    disk: Vec<Vec<u8>>,
+    outstanding: HashMap<u64, (usize, usize, u8)>,
+}
+
+/// A request by its number, and its answer.
+type Answered = (u64, Answer);
+
+struct Run {
+    setup: Setup,
+    model: Model,
+    clients: Vec<Client>,
+    limit: u64,
+    next: u64,
+    answers: (Sender<Answered>, Receiver<Answered>),
+}
+
+impl Run {
+    fn new(dir: &std::path::Path) -> Self {
+        let path = dir.join("disk.img");
+        std::fs::File::create(&path).and_then(|file| file.set_len((GRANULE * GRANULES) as u64)).expect("an image");
+        Self {
+            setup: Setup::new(json!({"driver": "file", "node-name": "file", "filename": path}), 0),
+            model: Model { disk: vec![vec![0]; GRANULES], outstanding: HashMap::new() },
+            clients: (0..3).map(|_| Client::default()).collect(),
+            limit: 0,
+            next: 0,
+            answers: channel(),
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Write { client, granule, byte } => self.write(client, granule, byte),
+            Step::Extend(granules) => self.extend(granules),
+            Step::Cont => self.setup.vm.transaction(|tx| tx.vm_start()).expect("started"),
+            Step::Stop => self.setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped"),
+            Step::Reset => {
+                self.setup.vm.transaction(|tx| tx.reset(ShutdownCause::HostQmpSystemReset)).expect("reset");
+            }
+            Step::Leave { client } => self.leave(client),
+        }
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.settle(answer);
+        }
+    }
+
+    /// A guest does not write where a write of its own is under way: the order of the two would be nobody's.
+    fn write(&mut self, client: usize, granule: usize, byte: u8) {
+        if self.model.outstanding.values().any(|&(_, other, _)| other == granule) {
+            return;
+        }
+        let id = self.next;
+        self.next += 1;
+        self.model.outstanding.insert(id, (client, granule, byte));
+        let offset = (granule * GRANULE) as u64;
+        let write = Operation::Write { offset, data: vec![byte; GRANULE], fua: false };
+        let answers = self.answers.0.clone();
+        self.setup.disk.submit(Request::new(self.clients[client].clone(), write, move |answer| {
+            answers.send((id, answer)).expect("the test waits");
+        }));
+    }
+
+    fn extend(&mut self, granules: u64) {
+        self.limit = (self.limit + granules * GRANULE as u64).min((GRANULE * GRANULES) as u64);
+        self.setup.set_limit(self.limit);
+    }
+
+    fn leave(&mut self, client: usize) {
+        let left = std::mem::take(&mut self.clients[client]);
+        self.setup.disk.cancel(&left);
+    }
+
+    fn settle(&mut self, (id, answer): Answered) {
+        let (_, granule, byte) = self.model.outstanding.remove(&id).expect("answered once");
+        match answer {
+            Ok(_) => self.model.disk[granule] = vec![byte],
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "a full disk failed a write");
+                self.model.disk[granule].push(byte);
+            }
+        }
+    }
+
+    /// With all the space there is, everything is answered.
+    fn finish(mut self) {
+        self.extend(GRANULES as u64);
+        while !self.model.outstanding.is_empty() {
+            // More than once: a retry under way may have found the disk full before it was extended, and stop the VM yet.
+            self.setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+            if let Ok(answer) = self.answers.1.recv_timeout(POLL) {
+                self.settle(answer);
+            }
+        }
+        for granule in 0..GRANULES {
+            let mut data = vec![0; GRANULE];
+            self.setup.disk.node().read((granule * GRANULE) as u64, &mut data).expect("readable");
+            let may_hold = &self.model.disk[granule];
+            assert!(may_hold.iter().any(|&byte| data == [byte; GRANULE]), "granule {granule}: not one of {may_hold:?}");
+        }
+        self.setup.log.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn what_was_acknowledged_is_what_the_disk_holds(steps in prop::collection::vec(step(), 1..80)) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut run = Run::new(dir.path());
+        steps.iter().for_each(|step| run.step(step));
+        run.finish();
+    }
+}
