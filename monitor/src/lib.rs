@@ -1,3 +1,12 @@
 //! The QMP server: a byte stream becomes requests, requests become replies, and events go out to every session.
 
+mod greeting;
 pub mod json;
+mod request;
+mod response;
+mod session;
+
+pub use greeting::Version;
+pub use request::Request;
+pub use response::Response;
+pub use session::{Session, Step};

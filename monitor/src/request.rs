@@ -1,0 +1,91 @@
+//! A value of the stream as a request: what a client may say, and how it is told otherwise.
+
+use qapi_schema::{Arguments, Error};
+use serde_json::Value;
+
+use crate::response::Response;
+
+/// A command that a client asks to be run (QMP specification, section "Issuing Commands").
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The command's name.
+    pub execute: String,
+    /// Its arguments, empty where there are none.
+    pub arguments: Arguments,
+    /// What the reply is to carry, any JSON value.
+    pub id: Option<Value>,
+}
+
+impl Request {
+    /// Reads a request out of `value`.
+    ///
+    /// # Errors
+    /// The reply to a value that is none, with its id where it has one.
+    pub fn read(value: Value) -> Result<Self, Response> {
+        let Value::Object(mut members) = value else {
+            return Err(Response::error(None, Error::generic("QMP input must be a JSON object")));
+        };
+        let id = members.remove("id");
+        match read_command(members) {
+            Ok((execute, arguments)) => Ok(Self { execute, arguments, id }),
+            Err(desc) => Err(Response::error(id, Error::generic(desc))),
+        }
+    }
+}
+
+fn read_command(members: Arguments) -> Result<(String, Arguments), String> {
+    let mut execute = None;
+    let mut arguments = Arguments::new();
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("execute", Value::String(command)) => execute = Some(command),
+            ("execute", _) => return Err("QMP input member 'execute' must be a string".into()),
+            ("arguments", Value::Object(members)) => arguments = members,
+            ("arguments", _) => return Err("QMP input member 'arguments' must be an object".into()),
+            _ => return Err(format!("QMP input member '{name}' is unexpected")),
+        }
+    }
+    let execute = execute.ok_or("QMP input lacks member 'execute'")?;
+    Ok((execute, arguments))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(value: Value) -> Result<Request, String> {
+        Request::read(value).map_err(|response| response.to_string())
+    }
+
+    #[test]
+    fn a_request_has_a_command_and_may_have_arguments_and_an_id_of_any_type() {
+        let request = read(json!({"execute": "cont"})).expect("valid");
+        assert_eq!(request, Request { execute: "cont".into(), arguments: Arguments::new(), id: None });
+        let request = read(json!({"arguments": {"a": 1}, "execute": "x", "id": [null]})).expect("valid");
+        assert_eq!(request.arguments.get("a"), Some(&json!(1)));
+        assert_eq!(request.id, Some(json!([null])));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_without_an_id() {
+        for value in [json!(1), json!("execute"), json!([]), json!(null)] {
+            let expected = r#"{"error": {"class": "GenericError", "desc": "QMP input must be a JSON object"}}"#;
+            assert_eq!(read(value), Err(expected.into()));
+        }
+    }
+
+    #[test]
+    fn each_wrong_member_is_named_and_the_id_is_echoed() {
+        for (value, desc) in [
+            (json!({"id": 7}), "QMP input lacks member 'execute'"),
+            (json!({"id": 7, "execute": 1}), "QMP input member 'execute' must be a string"),
+            (json!({"id": 7, "execute": "x", "arguments": null}), "QMP input member 'arguments' must be an object"),
+            (json!({"id": 7, "execute": "x", "foo": 1}), "QMP input member 'foo' is unexpected"),
+            (json!({"id": 7, "exec-oob": "x"}), "QMP input member 'exec-oob' is unexpected"),
+        ] {
+            let expected = format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}, "id": 7}}"#);
+            assert_eq!(read(value), Err(expected));
+        }
+    }
+}
