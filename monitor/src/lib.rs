@@ -5,6 +5,7 @@ pub mod json;
 mod request;
 mod response;
 mod session;
+pub mod throttle;
 
 pub use greeting::Version;
 pub use request::Request;
