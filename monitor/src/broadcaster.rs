@@ -1,0 +1,220 @@
+//! Events on their way to every session that has negotiated.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use qapi_schema::common::Timestamp;
+use qapi_schema::{Event, EventSink, Wire};
+use serde_json::Value;
+
+use crate::mailbox::{Mailbox, Notice};
+use crate::outbox::{Outbox, SessionId};
+use crate::response::END;
+use crate::throttle::{Rule, Throttle};
+
+/// Sends each event to every session.
+///
+/// Never waits for a client, and takes no lock that is held over a system call or a command. Lock order: what the caller
+/// of [`EventSink::emit`] holds, then the broadcaster, then an outbox, then the mailbox of the event loop.
+#[derive(Debug)]
+pub struct Broadcaster {
+    mailbox: Arc<Mailbox>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    throttle: Throttle<Vec<u8>>,
+    /// Of the sessions that have negotiated.
+    outboxes: Vec<Arc<Outbox>>,
+}
+
+impl Broadcaster {
+    /// A broadcaster without sessions, which tells the event loop behind `mailbox` what to do.
+    pub fn new(mailbox: Arc<Mailbox>) -> Self {
+        Self { mailbox, state: Mutex::default() }
+    }
+
+    /// Drops the events that the rate limit has delayed: they are of no interest once the machine was reset.
+    pub fn reset(&self) {
+        self.state.lock().throttle.reset();
+    }
+
+    /// From now on events go to `outbox`, too.
+    pub fn subscribe(&self, outbox: Arc<Outbox>) {
+        self.state.lock().outboxes.push(outbox);
+    }
+
+    /// No event goes to this session any more.
+    pub fn unsubscribe(&self, session: SessionId) {
+        self.state.lock().outboxes.retain(|outbox| outbox.session() != session);
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.state.lock().throttle.deadline()
+    }
+
+    /// Sends the delayed events whose time has come.
+    pub fn expire(&self, now: Instant) {
+        let mut state = self.state.lock();
+        for message in state.throttle.expire(now) {
+            state.send(&message);
+        }
+    }
+}
+
+impl EventSink for Broadcaster {
+    fn emit(&self, at: Timestamp, event: &dyn Event) {
+        let message = message(at, event);
+        let Some(rule) = Rule::of(event.name()) else {
+            return self.state.lock().send(&message);
+        };
+        let data = event.data().map_or(Value::Null, Wire::value);
+        let mut state = self.state.lock();
+        let deadline = state.throttle.deadline();
+        if let Some(message) = state.throttle.admit(Instant::now(), rule, &data, message) {
+            state.send(&message);
+        }
+        if state.throttle.deadline() != deadline {
+            self.mailbox.post(Notice::Deadline);
+        }
+    }
+}
+
+impl State {
+    fn send(&self, message: &[u8]) {
+        for outbox in &self.outboxes {
+            outbox.event(message);
+        }
+    }
+}
+
+/// The event on the wire (QMP specification, section "Asynchronous events").
+fn message(at: Timestamp, event: &dyn Event) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(br#"{"timestamp": {"seconds": "#);
+    at.seconds.write(&mut out);
+    out.extend_from_slice(br#", "microseconds": "#);
+    at.microseconds.write(&mut out);
+    out.extend_from_slice(br#"}, "event": "#);
+    event.name().write(&mut out);
+    if let Some(data) = event.data() {
+        out.extend_from_slice(br#", "data": "#);
+        data.write(&mut out);
+    }
+    out.push(b'}');
+    out.extend_from_slice(END);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::LIMIT;
+    use crate::throttle::PERIOD;
+    use serde_json::json;
+
+    struct Happening {
+        name: &'static str,
+        data: Option<Value>,
+    }
+
+    impl Event for Happening {
+        fn name(&self) -> &'static str {
+            self.name
+        }
+
+        fn data(&self) -> Option<&dyn Wire> {
+            self.data.as_ref().map(|data| data as &dyn Wire)
+        }
+    }
+
+    const AT: Timestamp = Timestamp { seconds: 1, microseconds: 2 };
+
+    struct Bench {
+        mailbox: Arc<Mailbox>,
+        broadcaster: Broadcaster,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+            Self { broadcaster: Broadcaster::new(Arc::clone(&mailbox)), mailbox }
+        }
+
+        fn session(&self, id: u64) -> Arc<Outbox> {
+            let outbox = Arc::new(Outbox::new(SessionId(id), LIMIT, Arc::clone(&self.mailbox)));
+            self.broadcaster.subscribe(Arc::clone(&outbox));
+            outbox
+        }
+
+        fn emit(&self, name: &'static str, data: Option<Value>) {
+            self.broadcaster.emit(AT, &Happening { name, data });
+        }
+
+        fn error(&self, action: &str) {
+            let data = json!({"qom-path": "/disk", "reason": "eio", "action": action});
+            self.emit("BLOCK_IO_ERROR", Some(data));
+        }
+    }
+
+    fn queued(outbox: &Outbox) -> String {
+        let mut bytes = Vec::new();
+        outbox.take(&mut bytes);
+        String::from_utf8(bytes).expect("ASCII")
+    }
+
+    #[test]
+    fn an_event_has_its_time_its_name_and_its_data_if_any() {
+        let bench = Bench::new();
+        let outbox = bench.session(1);
+        bench.emit("RESUME", None);
+        bench.emit("STOP", Some(json!({"reason": "user"})));
+        let time = r#"{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "#;
+        let expected = format!("{time}\"RESUME\"}}\r\n{time}\"STOP\", \"data\": {{\"reason\": \"user\"}}}}\r\n");
+        assert_eq!(queued(&outbox), expected);
+    }
+
+    #[test]
+    fn events_go_to_every_session_from_its_subscription_to_its_end() {
+        let bench = Bench::new();
+        let first = bench.session(1);
+        bench.emit("A", None);
+        let second = bench.session(2);
+        bench.emit("B", None);
+        bench.broadcaster.unsubscribe(SessionId(1));
+        bench.emit("C", None);
+        assert_eq!(queued(&first).matches("event").count(), 2);
+        let second = queued(&second);
+        assert!(second.contains("\"B\"") && second.contains("\"C\"") && !second.contains("\"A\""));
+    }
+
+    #[test]
+    fn a_delayed_event_sets_a_deadline_and_goes_out_when_it_is_over() {
+        let bench = Bench::new();
+        let outbox = bench.session(1);
+        bench.error("report");
+        bench.error("report");
+        assert_eq!(queued(&outbox).matches("event").count(), 1);
+        let deadline = bench.broadcaster.deadline().expect("one waits");
+        bench.broadcaster.expire(deadline);
+        assert_eq!(queued(&outbox).matches("event").count(), 1);
+        assert_eq!(bench.broadcaster.deadline(), None);
+    }
+
+    #[test]
+    fn a_reset_drops_delayed_events_but_a_stop_was_never_one() {
+        let bench = Bench::new();
+        let outbox = bench.session(1);
+        for action in ["report", "report", "stop"] {
+            bench.error(action);
+        }
+        assert_eq!(queued(&outbox).matches("event").count(), 2);
+        bench.error("report");
+        bench.broadcaster.reset();
+        bench.broadcaster.expire(Instant::now() + PERIOD);
+        assert_eq!(queued(&outbox), "");
+    }
+}
