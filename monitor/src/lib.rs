@@ -1,6 +1,8 @@
 //! The QMP server: a byte stream becomes requests, requests become replies, and events go out to every session.
 
 mod broadcaster;
+#[cfg_attr(not(test), expect(dead_code, reason = "the event loop is to come"))]
+mod dispatcher;
 mod greeting;
 pub mod json;
 pub mod mailbox;
@@ -9,6 +11,7 @@ mod request;
 mod response;
 mod session;
 pub mod throttle;
+mod worker;
 
 pub use broadcaster::Broadcaster;
 pub use greeting::Version;

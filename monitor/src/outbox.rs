@@ -139,6 +139,16 @@ impl Outbox {
         self.state.lock().unread() >= self.limit / 2
     }
 
+    /// The client has read everything.
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().unread() == 0
+    }
+
+    /// Nobody will read what is put in here.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().intake == Intake::Closed
+    }
+
     /// Drops what is queued, and all that comes.
     pub fn close(&self) {
         let mut state = self.state.lock();

@@ -1,0 +1,233 @@
+//! Requests to the commands that carry them out, and the answers to the outbox.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use qapi_schema::{Arguments, Command, CommandTable, Error, ErrorClass, Reply};
+use tracing::error;
+
+use crate::mailbox::Mailbox;
+use crate::outbox::Outbox;
+use crate::request::Request;
+use crate::response::Response;
+use crate::worker::Worker;
+
+/// Memory that is kept to write answers in.
+const KEPT: usize = 64 << 10;
+
+/// Runs commands for every session. No lock is held while one runs.
+pub(crate) struct Dispatcher {
+    commands: Arc<CommandTable>,
+    worker: Worker,
+    scratch: Vec<u8>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The answer is in the outbox.
+    Answered,
+    /// The command runs on the worker, which answers and then leaves a notice.
+    Running,
+}
+
+impl Dispatcher {
+    pub(crate) fn new(commands: Arc<CommandTable>, mailbox: Arc<Mailbox>) -> Self {
+        Self { worker: Worker::new(Arc::clone(&commands), mailbox), commands, scratch: Vec::new() }
+    }
+
+    /// Answers a request: at once, or if the command may block, from the worker.
+    pub(crate) fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
+        let command = self.commands.find(&request.execute);
+        if !command.is_some_and(|command| command.options().coroutine) {
+            run(&self.commands, request, outbox, &mut self.scratch);
+            return Progress::Answered;
+        }
+        let id = request.id.clone();
+        match self.worker.submit(request, Arc::clone(outbox)) {
+            Ok(()) => Progress::Running,
+            Err(error) => {
+                let error = Error::generic(format!("Cannot run the command: {error}"));
+                answer(outbox, &Response::error(id, error), &mut self.scratch);
+                Progress::Answered
+            }
+        }
+    }
+}
+
+/// Runs a command on this thread and puts the answer into `outbox`; `scratch` is where it is written before.
+pub(crate) fn run(commands: &CommandTable, request: Request, outbox: &Outbox, scratch: &mut Vec<u8>) {
+    let Request { execute, arguments, id } = request;
+    match commands.find(&execute) {
+        None => answer(outbox, &not_found(&execute, id), scratch),
+        Some(command) if execute.starts_with("query-") => loop {
+            let count = outbox.events();
+            write(&Response::new(id.clone(), call(command, arguments.clone())), scratch);
+            if outbox.answer_if_no_event_since(count, scratch) {
+                break;
+            }
+        },
+        Some(command) => answer(outbox, &Response::new(id, call(command, arguments)), scratch),
+    }
+    if scratch.capacity() > KEPT {
+        *scratch = Vec::new();
+    }
+}
+
+fn answer(outbox: &Outbox, response: &Response, scratch: &mut Vec<u8>) {
+    write(response, scratch);
+    outbox.answer(scratch);
+}
+
+fn write(response: &Response, scratch: &mut Vec<u8>) {
+    scratch.clear();
+    response.write(scratch);
+}
+
+/// A command that panics is a bug, and costs its client an error: not the others their monitor.
+fn call(command: &Command, arguments: Arguments) -> Result<Reply, Error> {
+    catch_unwind(AssertUnwindSafe(|| command.call(arguments))).unwrap_or_else(|_| {
+        error!(command = command.name(), "command panicked");
+        Err(Error::generic(format!("Internal error in command {}", command.name())))
+    })
+}
+
+fn not_found(execute: &str, id: Option<serde_json::Value>) -> Response {
+    let desc = format!("The command {execute} has not been found");
+    Response::error(id, Error::new(ErrorClass::CommandNotFound, desc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Notice;
+    use crate::outbox::{LIMIT, SessionId};
+    use qapi_schema::CommandOptions;
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn command(
+        name: &'static str,
+        coroutine: bool,
+        handler: impl Fn() -> Result<Reply, Error> + Send + Sync + 'static,
+    ) -> Command {
+        let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine };
+        Command::new(name, options, move |members| {
+            members.finish()?;
+            handler()
+        })
+    }
+
+    struct Bench {
+        mailbox: Arc<Mailbox>,
+        outbox: Arc<Outbox>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+            Self { outbox: Arc::new(Outbox::new(SessionId(1), LIMIT, Arc::clone(&mailbox))), mailbox }
+        }
+
+        fn dispatcher(&self, commands: impl IntoIterator<Item = Command>) -> Dispatcher {
+            Dispatcher::new(Arc::new(commands.into_iter().collect()), Arc::clone(&self.mailbox))
+        }
+
+        fn run(&self, dispatcher: &mut Dispatcher, execute: &str) -> Progress {
+            let request = Request { execute: execute.into(), arguments: Arguments::new(), id: None };
+            dispatcher.run(request, &self.outbox)
+        }
+
+        fn queued(&self) -> String {
+            let mut bytes = Vec::new();
+            self.outbox.take(&mut bytes);
+            String::from_utf8(bytes).expect("ASCII")
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_not_found() {
+        let bench = Bench::new();
+        assert_eq!(bench.run(&mut bench.dispatcher([]), "nonsense"), Progress::Answered);
+        let desc = "The command nonsense has not been found";
+        let expected = format!("{{\"error\": {{\"class\": \"CommandNotFound\", \"desc\": \"{desc}\"}}}}\r\n");
+        assert_eq!(bench.queued(), expected);
+    }
+
+    #[test]
+    fn what_a_command_emits_precedes_its_reply() {
+        let bench = Bench::new();
+        let outbox = Arc::clone(&bench.outbox);
+        let cont = command("cont", false, move || {
+            outbox.event(b"RESUME ");
+            Ok(Command::empty())
+        });
+        bench.run(&mut bench.dispatcher([cont]), "cont");
+        assert_eq!(bench.queued(), "RESUME {\"return\": {}}\r\n");
+    }
+
+    #[test]
+    fn a_query_is_run_again_when_an_event_overtakes_its_answer() {
+        let bench = Bench::new();
+        let (outbox, calls) = (Arc::clone(&bench.outbox), AtomicU32::new(0));
+        let query = command("query-status", false, move || {
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            if call < 2 {
+                outbox.event(b"EVENT ");
+            }
+            Ok(Box::new(call))
+        });
+        bench.run(&mut bench.dispatcher([query]), "query-status");
+        assert_eq!(bench.queued(), "EVENT EVENT {\"return\": 2}\r\n");
+    }
+
+    #[test]
+    fn a_flood_of_events_does_not_keep_a_query_for_ever() {
+        let bench = Bench::new();
+        let outbox = Arc::clone(&bench.outbox);
+        let query = command("query-status", false, move || {
+            outbox.event(&[b' '; 1000]);
+            Ok(Command::empty())
+        });
+        bench.run(&mut bench.dispatcher([query]), "query-status");
+        assert!(bench.queued().trim_start().starts_with("{\"return\""));
+    }
+
+    #[test]
+    fn a_command_that_panics_is_answered() {
+        let bench = Bench::new();
+        let mut dispatcher = bench.dispatcher([command("bug", false, || panic!("on purpose"))]);
+        bench.run(&mut dispatcher, "bug");
+        assert!(bench.queued().contains("Internal error in command bug"));
+    }
+
+    #[test]
+    fn a_command_that_may_block_runs_elsewhere_and_a_notice_follows_its_answer() {
+        let bench = Bench::new();
+        let (here, there) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let (begun, go_on) = (Arc::clone(&here), Arc::clone(&there));
+        let slow = command("slow", true, move || {
+            begun.wait();
+            go_on.wait();
+            Ok(Command::empty())
+        });
+        let quick = command("quick", false, || Ok(Box::new(7)));
+        let mut dispatcher = bench.dispatcher([slow, quick]);
+
+        assert_eq!(bench.run(&mut dispatcher, "slow"), Progress::Running);
+        here.wait();
+        assert_eq!(bench.run(&mut dispatcher, "quick"), Progress::Answered);
+        assert_eq!(bench.queued(), "{\"return\": 7}\r\n");
+        let mut notices = Vec::new();
+        assert!(bench.mailbox.may_sleep());
+        there.wait();
+        rustix::io::retry_on_intr(|| {
+            let mut fds = [rustix::event::PollFd::new(&bench.mailbox, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, None)
+        })
+        .expect("poll");
+        bench.mailbox.collect(&mut notices);
+        assert!(matches!(notices.as_slice(), [Notice::Answered(SessionId(1))]));
+        assert_eq!(bench.queued(), "{\"return\": {}}\r\n");
+    }
+}
