@@ -11,6 +11,8 @@ mod request;
 mod response;
 mod session;
 pub mod throttle;
+#[expect(dead_code, unused_imports, reason = "the event loop is to come")]
+mod transport;
 mod worker;
 
 pub use broadcaster::Broadcaster;
@@ -18,3 +20,4 @@ pub use greeting::Version;
 pub use request::Request;
 pub use response::Response;
 pub use session::{Session, Step};
+pub use transport::Endpoint;
