@@ -1,17 +1,18 @@
 //! The QMP server: a byte stream becomes requests, requests become replies, and events go out to every session.
 
 mod broadcaster;
-#[cfg_attr(not(test), expect(dead_code, reason = "the event loop is to come"))]
+mod connection;
 mod dispatcher;
+mod event_loop;
 mod greeting;
 pub mod json;
 pub mod mailbox;
 pub mod outbox;
 mod request;
 mod response;
+mod server;
 mod session;
 pub mod throttle;
-#[expect(dead_code, unused_imports, reason = "the event loop is to come")]
 mod transport;
 mod worker;
 
@@ -19,5 +20,6 @@ pub use broadcaster::Broadcaster;
 pub use greeting::Version;
 pub use request::Request;
 pub use response::Response;
+pub use server::{Handle, Server};
 pub use session::{Session, Step};
 pub use transport::Endpoint;

@@ -1,0 +1,377 @@
+//! One client: its stream, its session and its outbox, and the turns they take.
+//!
+//! A turn writes what is queued, and then reads once and runs what that completes. Input waits, in the kernel and at
+//! most one buffer of it here, while a command of this client runs elsewhere and while the client does not read.
+
+use std::io;
+use std::mem::take;
+use std::sync::Arc;
+
+use tracing::{debug, warn};
+
+use crate::broadcaster::Broadcaster;
+use crate::dispatcher::{Dispatcher, Progress};
+use crate::outbox::Outbox;
+use crate::response::Response;
+use crate::session::{Session, Step};
+use crate::transport::{Interest, Stream};
+
+/// A client that is connected.
+pub(crate) struct Connection {
+    stream: Stream,
+    session: Session,
+    outbox: Arc<Outbox>,
+    /// Taken from the outbox and not yet written.
+    unsent: Vec<u8>,
+    /// How much of it is written.
+    sent: usize,
+    input: Input,
+    /// Read, and not yet looked at.
+    backlog: Vec<u8>,
+}
+
+/// What may happen to input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Open,
+    /// A command runs elsewhere, and the next one waits for its answer.
+    Blocked,
+    /// The client has said all it will, or the server listens no more.
+    Ended,
+}
+
+/// What connections share.
+pub(crate) struct Shared {
+    pub(crate) broadcaster: Arc<Broadcaster>,
+    pub(crate) dispatcher: Dispatcher,
+    /// What is read goes here first.
+    pub(crate) buffer: Box<[u8]>,
+}
+
+impl Connection {
+    /// A client that is first told `greeting`.
+    pub(crate) fn new(stream: Stream, outbox: Arc<Outbox>, greeting: &[u8]) -> Self {
+        outbox.answer(greeting);
+        let (unsent, backlog) = (Vec::new(), Vec::new());
+        Self { stream, session: Session::default(), outbox, unsent, sent: 0, input: Input::Open, backlog }
+    }
+
+    /// Does what can be done without waiting; reads once if there is something `readable`.
+    ///
+    /// When it is done, input waits for a reason: for more of it, for the client to read what could not be written, or
+    /// for the answer of a command.
+    pub(crate) fn take_turn(&mut self, shared: &mut Shared, mut readable: bool) {
+        self.flush();
+        while self.wants_input() {
+            if !self.backlog.is_empty() {
+                let backlog = take(&mut self.backlog);
+                self.run(&backlog, &mut shared.dispatcher, &shared.broadcaster);
+            } else if take(&mut readable) {
+                self.read(shared);
+            } else {
+                break;
+            }
+            self.flush();
+        }
+    }
+
+    /// The command that ran elsewhere has been answered.
+    pub(crate) fn unblock(&mut self) {
+        if self.input == Input::Blocked {
+            self.input = Input::Open;
+        }
+    }
+
+    /// Reads and runs nothing more. A command that runs elsewhere is still answered.
+    pub(crate) fn end_input(&mut self) {
+        if self.input == Input::Open {
+            self.input = Input::Ended;
+            self.backlog = Vec::new();
+        }
+    }
+
+    /// There is nothing more to read, and nothing more to write.
+    pub(crate) fn is_over(&self) -> bool {
+        self.input == Input::Ended && self.outbox.is_empty()
+    }
+
+    /// What the stream is to be watched for.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest { input: self.wants_input() && self.backlog.is_empty(), output: !self.unsent.is_empty() }
+    }
+
+    pub(crate) const fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    fn wants_input(&self) -> bool {
+        self.input == Input::Open && !self.outbox.is_congested()
+    }
+
+    fn read(&mut self, shared: &mut Shared) {
+        match self.stream.read(&mut shared.buffer) {
+            Ok(0) => self.input = Input::Ended,
+            Ok(length) => {
+                let input = shared.buffer.get(..length).unwrap_or_default();
+                self.run(input, &mut shared.dispatcher, &shared.broadcaster);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => {
+                debug!(session = self.outbox.session().0, %error, "cannot read");
+                self.input = Input::Ended;
+            }
+        }
+    }
+
+    /// Runs the requests in `input`, up to one that blocks, or until there is more output than the client should have.
+    fn run(&mut self, mut input: &[u8], dispatcher: &mut Dispatcher, broadcaster: &Broadcaster) {
+        while self.wants_input() {
+            let Some(step) = self.session.handle_input(&mut input) else {
+                return;
+            };
+            match step {
+                Step::Answer(response) => self.answer(&response),
+                Step::Negotiated(response) => {
+                    self.answer(&response);
+                    broadcaster.subscribe(Arc::clone(&self.outbox));
+                }
+                Step::Run(request) => match dispatcher.run(request, &self.outbox) {
+                    Progress::Answered => {}
+                    Progress::Running => self.input = Input::Blocked,
+                },
+            }
+        }
+        self.backlog = input.to_vec();
+    }
+
+    fn answer(&self, response: &Response) {
+        let mut message = Vec::new();
+        response.write(&mut message);
+        self.outbox.answer(&message);
+    }
+
+    /// Writes all that is queued by now, or as much as the client takes.
+    fn flush(&mut self) {
+        self.write();
+        if self.unsent.is_empty() {
+            self.outbox.take(&mut self.unsent);
+            self.write();
+        }
+    }
+
+    /// Writes what was taken.
+    fn write(&mut self) {
+        while let Some(rest @ [_, ..]) = self.unsent.get(self.sent..) {
+            match self.stream.write(rest) {
+                Ok(length) => {
+                    self.sent += length;
+                    if let Some(lost) = self.outbox.wrote(length) {
+                        warn!(session = self.outbox.session().0, lost, "client reads again, and has missed events");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    debug!(session = self.outbox.session().0, %error, "cannot write");
+                    self.outbox.close();
+                    break;
+                }
+            }
+        }
+        (self.unsent, self.sent) = (Vec::new(), 0);
+    }
+}
+
+/// Whoever still holds the outbox must not fill it.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.outbox.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+    use crate::outbox::SessionId;
+    use crate::transport::{Batch, Poller, Source};
+    use proptest::prelude::*;
+    use qapi_schema::{Command, CommandOptions, CommandTable};
+    use rustix::net::sockopt::set_socket_send_buffer_size;
+    use std::io::{Read, Write};
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    const LIMIT: usize = 2_000;
+
+    /// A connection over a narrow socket, and the loop around it.
+    struct Bench {
+        connection: Connection,
+        shared: Shared,
+        poller: Poller,
+        client: UnixStream,
+        received: Vec<u8>,
+        ran: Arc<AtomicUsize>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let (client, server) = UnixStream::pair().expect("socketpair");
+            client.set_nonblocking(true).expect("flag");
+            server.set_nonblocking(true).expect("flag");
+            set_socket_send_buffer_size(&server, 1).expect("size");
+            let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+            let outbox = Arc::new(Outbox::new(SessionId(1), LIMIT, Arc::clone(&mailbox)));
+            let ran = Arc::new(AtomicUsize::new(0));
+            let shared = Shared {
+                broadcaster: Arc::new(Broadcaster::new(Arc::clone(&mailbox))),
+                dispatcher: Dispatcher::new(Arc::new(commands(&ran)), mailbox),
+                buffer: vec![0; 300].into_boxed_slice(),
+            };
+            let connection = Connection::new(Stream::socket(OwnedFd::from(server)), outbox, b"hello\r\n");
+            let poller = Poller::new().expect("epoll");
+            let mut bench = Self { connection, shared, poller, client, received: Vec::new(), ran };
+            bench.connection.take_turn(&mut bench.shared, false);
+            bench.watch();
+            bench
+        }
+
+        fn watch(&mut self) {
+            let interest = self.connection.interest();
+            let source = Source::Session(SessionId(1));
+            self.connection.stream().watch(&self.poller, source, interest).expect("epoll");
+        }
+
+        /// Gives the connection turns until it waits, as the event loop does.
+        fn settle(&mut self) {
+            let mut batch = Batch::new();
+            loop {
+                self.poller.wait(Some(Duration::ZERO), &mut batch).expect("epoll");
+                let Some(ready) = batch.iter().next() else { return };
+                self.connection.take_turn(&mut self.shared, ready.readable);
+                if self.connection.is_over() {
+                    return;
+                }
+                self.watch();
+            }
+        }
+
+        /// Writes at most `length` bytes of `input`.
+        fn send(&mut self, input: &mut &[u8], length: usize) {
+            let some = input.get(..length.min(input.len())).expect("within");
+            if let Ok(sent) = self.client.write(some) {
+                *input = input.get(sent..).expect("within");
+            }
+            self.settle();
+        }
+
+        /// Reads at most `length` bytes.
+        fn receive(&mut self, length: usize) {
+            let mut buffer = vec![0; length];
+            if let Ok(length) = self.client.read(&mut buffer) {
+                self.received.extend_from_slice(&buffer[..length]);
+            }
+            self.settle();
+        }
+
+        fn replies(&self) -> usize {
+            self.received.iter().filter(|&&byte| byte == b'\n').count()
+        }
+    }
+
+    fn commands(ran: &Arc<AtomicUsize>) -> CommandTable {
+        let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false };
+        let ran = Arc::clone(ran);
+        let count = Command::new("query-count", options, move |members| {
+            members.finish()?;
+            Ok(Box::new(ran.fetch_add(1, Ordering::Relaxed)))
+        });
+        [count].into_iter().collect()
+    }
+
+    /// Negotiation and `count` queries.
+    fn queries(count: usize) -> Vec<u8> {
+        let queries = b"{'execute': 'query-count'}".repeat(count);
+        [b"{'execute': 'qmp_capabilities'}".as_slice(), &queries].concat()
+    }
+
+    fn all_replies(count: usize) -> String {
+        let replies = (0..count).map(|number| format!("{{\"return\": {number}}}\r\n"));
+        ["hello\r\n{\"return\": {}}\r\n".to_owned()].into_iter().chain(replies).collect()
+    }
+
+    #[test]
+    fn commands_of_a_client_that_does_not_read_are_not_run() {
+        let mut bench = Bench::new();
+        let queries = queries(2_000);
+        let mut input = queries.as_slice();
+        for _ in 0..1_000 {
+            bench.send(&mut input, 100);
+        }
+        let ran = bench.ran.load(Ordering::Relaxed);
+        assert!((10..1_500).contains(&ran), "{ran} commands were run");
+        let unread = bench.connection.outbox.clone();
+        assert!(unread.is_congested());
+
+        while bench.replies() < 2_002 {
+            bench.send(&mut input, usize::MAX);
+            bench.receive(10_000);
+        }
+        assert_eq!(str::from_utf8(&bench.received), Ok(all_replies(2_000).as_str()));
+    }
+
+    #[test]
+    fn a_client_that_has_said_all_gets_all_answers_and_then_it_is_over() {
+        let mut bench = Bench::new();
+        let queries = queries(500);
+        let mut input = queries.as_slice();
+        while !input.is_empty() {
+            bench.send(&mut input, usize::MAX);
+            bench.receive(100);
+        }
+        bench.client.shutdown(std::net::Shutdown::Write).expect("shutdown");
+        while bench.replies() < 502 {
+            bench.receive(1_000);
+        }
+        assert_eq!(str::from_utf8(&bench.received), Ok(all_replies(500).as_str()));
+        assert!(bench.connection.is_over());
+    }
+
+    #[test]
+    fn requests_of_a_client_that_is_gone_are_run_all_the_same() {
+        let mut bench = Bench::new();
+        bench.send(&mut queries(10).as_slice(), usize::MAX);
+        bench.client.write_all(b"{'execute': 'query-count'}").expect("room");
+        bench.client = UnixStream::pair().expect("socketpair").0;
+        bench.settle();
+        assert!(bench.connection.is_over());
+        assert_eq!(bench.ran.load(Ordering::Relaxed), 11);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever the client does in between, nothing waits for ever and nothing is lost.
+        #[test]
+        fn however_a_client_writes_and_reads_it_gets_every_answer(
+            steps in prop::collection::vec((0..3_000_usize, 1..4_000_usize), 1..60),
+        ) {
+            let mut bench = Bench::new();
+            let queries = queries(1_000);
+            let mut input = queries.as_slice();
+            for (send, receive) in steps {
+                bench.send(&mut input, send);
+                bench.receive(receive);
+            }
+            for _ in 0..10_000 {
+                bench.send(&mut input, usize::MAX);
+                bench.receive(usize::from(u16::MAX));
+                if bench.replies() == 1_002 {
+                    break;
+                }
+            }
+            prop_assert!(bench.received == all_replies(1_000).into_bytes());
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The thread that serves every client: it waits for all of them at once, and never for one.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::{debug, warn};
+
+use crate::broadcaster::Broadcaster;
+use crate::connection::{Connection, Shared};
+use crate::mailbox::{Mailbox, Notice};
+use crate::outbox::{LIMIT, Outbox, SessionId};
+use crate::transport::{Batch, Connector, Listener, Poller, Ready, Source, Stream};
+
+/// How long clients that do not read may delay the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How many clients of one listener are accepted before others have their turn.
+const ACCEPTED: usize = 16;
+
+/// Everything the server waits for.
+pub(crate) struct EventLoop {
+    mailbox: Arc<Mailbox>,
+    broadcaster: Arc<Broadcaster>,
+    greeting: Vec<u8>,
+    poller: Poller,
+    listeners: Vec<Listener>,
+    connectors: Vec<Connector>,
+    connections: HashMap<SessionId, Connection>,
+    sessions: u64,
+    /// When to give up, while the last output is being written.
+    ends_at: Option<Instant>,
+}
+
+impl EventLoop {
+    /// A loop that looks into `mailbox`, and tells each client `greeting`.
+    pub(crate) fn new(mailbox: Arc<Mailbox>, broadcaster: Arc<Broadcaster>, greeting: Vec<u8>) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        poller.watch_mailbox(&mailbox)?;
+        Ok(Self {
+            mailbox,
+            broadcaster,
+            greeting,
+            poller,
+            listeners: Vec::new(),
+            connectors: Vec::new(),
+            connections: HashMap::new(),
+            sessions: 0,
+            ends_at: None,
+        })
+    }
+
+    /// Accepts clients of `listener`.
+    pub(crate) fn add_listener(&mut self, mut listener: Listener) -> io::Result<()> {
+        listener.watch(&self.poller, listener_source(self.listeners.len()))?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+
+    /// Serves the client of `connector`, if it is there yet, and makes its further attempts.
+    pub(crate) fn add_connector(&mut self, mut connector: Connector, stream: Option<Stream>) {
+        if let Some(stream) = stream {
+            connector.connected(self.add_stream(stream));
+        }
+        self.connectors.push(connector);
+    }
+
+    /// Serves a client.
+    pub(crate) fn add_stream(&mut self, stream: Stream) -> SessionId {
+        self.sessions += 1;
+        let session = SessionId(self.sessions);
+        let outbox = Arc::new(Outbox::new(session, LIMIT, Arc::clone(&self.mailbox)));
+        self.connections.insert(session, Connection::new(stream, outbox, &self.greeting));
+        debug!(session = session.0, "client connected");
+        self.mailbox.post(Notice::Output(session));
+        session
+    }
+
+    /// Serves everybody until the notice to end.
+    pub(crate) fn run(mut self, mut shared: Shared) -> io::Result<()> {
+        let (mut batch, mut notices) = (Batch::new(), Vec::new());
+        while !self.is_over() {
+            let deadline = self.deadline();
+            let timeout = if self.mailbox.may_sleep() {
+                deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+            } else {
+                Some(Duration::ZERO)
+            };
+            self.poller.wait(timeout, &mut batch)?;
+            self.mailbox.collect(&mut notices);
+            for ready in batch.iter() {
+                self.handle_ready(ready, &mut shared);
+            }
+            for notice in notices.drain(..) {
+                self.handle_notice(notice, &mut shared);
+            }
+            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.keep_deadlines(Instant::now());
+            }
+        }
+        for session in self.connections.keys().copied().collect::<Vec<_>>() {
+            warn!(session = session.0, "client does not read: it is left without its last messages");
+            self.close(session, &mut shared);
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.ends_at.is_some_and(|ends_at| self.connections.is_empty() || ends_at <= Instant::now())
+    }
+
+    /// When something happens by itself.
+    fn deadline(&self) -> Option<Instant> {
+        let listeners = self.listeners.iter().filter_map(Listener::deadline);
+        let connectors = self.connectors.iter().filter_map(Connector::deadline);
+        listeners.chain(connectors).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
+    }
+
+    fn keep_deadlines(&mut self, now: Instant) {
+        self.broadcaster.expire(now);
+        self.resume_listeners(|deadline| deadline <= now);
+        for index in 0..self.connectors.len() {
+            let source = connector_source(index);
+            let Some(connector) = self.connectors.get_mut(index) else { return };
+            if connector.deadline().is_some_and(|deadline| deadline <= now)
+                && let Some(stream) = connector.retry(now, &self.poller, source)
+            {
+                self.connected(index, stream);
+            }
+        }
+    }
+
+    fn handle_ready(&mut self, ready: Ready, shared: &mut Shared) {
+        match ready.source {
+            Source::Mailbox => self.mailbox.rearm(),
+            Source::Listener(index) => self.accept(index as usize),
+            Source::Connector(index) => {
+                let (index, now) = (index as usize, Instant::now());
+                let connector = self.connectors.get_mut(index);
+                let finish = |connector: &mut Connector| connector.finish(now, &self.poller, ready.source);
+                if let Some(stream) = connector.and_then(finish) {
+                    self.connected(index, stream);
+                }
+            }
+            Source::Session(session) => self.serve(session, ready.readable, shared),
+        }
+    }
+
+    fn handle_notice(&mut self, notice: Notice, shared: &mut Shared) {
+        match notice {
+            Notice::Output(session) => self.serve(session, false, shared),
+            Notice::Overflow(session) => warn!(session = session.0, "client does not read: its events are dropped"),
+            Notice::Answered(session) => {
+                if let Some(connection) = self.connections.get_mut(&session) {
+                    connection.unblock();
+                }
+                self.serve(session, false, shared);
+            }
+            Notice::Deadline => {}
+            Notice::Call(call) => call(),
+            Notice::Shutdown => self.begin_to_end(shared),
+        }
+    }
+
+    /// Gives a client its turn.
+    fn serve(&mut self, session: SessionId, readable: bool, shared: &mut Shared) {
+        let Some(connection) = self.connections.get_mut(&session) else { return };
+        if self.ends_at.is_some() {
+            connection.end_input();
+        }
+        let readable = readable || connection.stream().is_always_readable();
+        connection.take_turn(shared, readable);
+        if connection.is_over() {
+            return self.close(session, shared);
+        }
+        let interest = connection.interest();
+        match connection.stream().watch(&self.poller, Source::Session(session), interest) {
+            Ok(()) if interest.input && connection.stream().is_always_readable() => {
+                self.mailbox.post(Notice::Output(session));
+            }
+            Ok(()) => {}
+            Err(error) => {
+                warn!(session = session.0, %error, "cannot serve client");
+                self.close(session, shared);
+            }
+        }
+    }
+
+    fn close(&mut self, session: SessionId, shared: &mut Shared) {
+        self.broadcaster.unsubscribe(session);
+        let Some(mut connection) = self.connections.remove(&session) else { return };
+        debug!(session = session.0, "client disconnected");
+        if self.ends_at.is_some() {
+            connection.stream().finish(&mut shared.buffer);
+        }
+        drop(connection);
+        let now = Instant::now();
+        for connector in &mut self.connectors {
+            connector.disconnected(session, now);
+        }
+        // There is room for another one.
+        self.resume_listeners(|_| true);
+    }
+
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTED {
+            let Some(listener) = self.listeners.get_mut(index) else { return };
+            match listener.accept(Instant::now()) {
+                Ok(Some(stream)) => self.add_stream(stream),
+                Ok(None) => return,
+                Err(error) => {
+                    warn!(%error, "cannot accept clients for a while");
+                    return self.watch_listener(index);
+                }
+            };
+        }
+    }
+
+    fn connected(&mut self, index: usize, stream: Stream) {
+        let session = self.add_stream(stream);
+        if let Some(connector) = self.connectors.get_mut(index) {
+            connector.connected(session);
+        }
+    }
+
+    /// Ends the rest of those listeners whose deadline is `due`.
+    fn resume_listeners(&mut self, due: impl Fn(Instant) -> bool) {
+        for index in 0..self.listeners.len() {
+            let Some(listener) = self.listeners.get_mut(index) else { return };
+            if listener.deadline().is_some_and(&due) {
+                listener.resume();
+                self.watch_listener(index);
+            }
+        }
+    }
+
+    fn watch_listener(&mut self, index: usize) {
+        let Some(listener) = self.listeners.get_mut(index) else { return };
+        if let Err(error) = listener.watch(&self.poller, listener_source(index)) {
+            warn!(endpoint = %listener.endpoint(), %error, "cannot accept clients any more");
+        }
+    }
+
+    /// Takes no client and no request any more, and lets the clients read what there is.
+    fn begin_to_end(&mut self, shared: &mut Shared) {
+        self.listeners.clear();
+        self.connectors.clear();
+        self.ends_at.get_or_insert_with(|| Instant::now() + PATIENCE);
+        for session in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.serve(session, false, shared);
+        }
+    }
+}
+
+fn listener_source(index: usize) -> Source {
+    Source::Listener(u32::try_from(index).unwrap_or(u32::MAX))
+}
+
+fn connector_source(index: usize) -> Source {
+    Source::Connector(u32::try_from(index).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,124 @@
+//! The QMP server, as a program sees it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use qapi_schema::CommandTable;
+
+use crate::broadcaster::Broadcaster;
+use crate::connection::Shared;
+use crate::dispatcher::Dispatcher;
+use crate::event_loop::EventLoop;
+use crate::greeting::Version;
+use crate::mailbox::{Mailbox, Notice};
+use crate::transport::{Connector, Endpoint, Listener, open_stdio};
+
+/// How much is read of one client before others have their turn.
+const BUFFER: usize = 32 << 10;
+
+/// A QMP server: its endpoints first, then [`Self::run`].
+///
+/// The commands come last, because those who carry them out want the [`Self::broadcaster`] and a [`Self::handle`].
+pub struct Server {
+    mailbox: Arc<Mailbox>,
+    broadcaster: Arc<Broadcaster>,
+    event_loop: EventLoop,
+}
+
+/// Reaches a server from elsewhere, also from its own commands.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    mailbox: Arc<Mailbox>,
+}
+
+impl Server {
+    /// A server without endpoints.
+    ///
+    /// # Errors
+    /// The process has no descriptors left.
+    pub fn new(version: &Version) -> io::Result<Self> {
+        let mailbox = Arc::new(Mailbox::new()?);
+        let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
+        let event_loop = EventLoop::new(Arc::clone(&mailbox), Arc::clone(&broadcaster), version.greeting())?;
+        Ok(Self { mailbox, broadcaster, event_loop })
+    }
+
+    /// Where events are sent to reach the clients.
+    pub fn broadcaster(&self) -> Arc<Broadcaster> {
+        Arc::clone(&self.broadcaster)
+    }
+
+    /// A handle, which may outlive the server.
+    pub fn handle(&self) -> Handle {
+        Handle { mailbox: Arc::clone(&self.mailbox) }
+    }
+
+    /// Listens at `endpoint` for any number of clients, each with a session of its own. They are served once the server
+    /// runs. Returns where it listens: if the port was 0, with the one that was chosen.
+    ///
+    /// The file of a unix socket is created for this user only, replaces one that nobody serves, and is removed when the
+    /// server ends.
+    ///
+    /// # Errors
+    /// The endpoint is in use, or not allowed, or cannot be created.
+    pub fn listen(&mut self, endpoint: &Endpoint) -> io::Result<Endpoint> {
+        let listener = Listener::bind(endpoint)?;
+        let bound = listener.endpoint().clone();
+        self.event_loop.add_listener(listener)?;
+        Ok(bound)
+    }
+
+    /// Connects to a client that listens at `endpoint`. With an interval to `reconnect`, tries again and again whenever
+    /// there is no connection.
+    ///
+    /// # Errors
+    /// The endpoint is not allowed; or nobody listens there, and there is no interval.
+    pub fn connect(&mut self, endpoint: Endpoint, reconnect: Option<Duration>) -> io::Result<()> {
+        let (connector, stream) = Connector::connect(endpoint, reconnect, Instant::now())?;
+        self.event_loop.add_connector(connector, stream);
+        Ok(())
+    }
+
+    /// Serves a client on stdin and stdout.
+    ///
+    /// # Errors
+    /// They cannot be made non-blocking.
+    pub fn stdio(&mut self) -> io::Result<()> {
+        self.event_loop.add_stream(open_stdio()?);
+        Ok(())
+    }
+
+    /// Serves all clients on this thread, until [`Handle::shutdown`].
+    ///
+    /// # Errors
+    /// Waiting for the clients failed.
+    pub fn run(self, commands: Arc<CommandTable>) -> io::Result<()> {
+        let dispatcher = Dispatcher::new(commands, self.mailbox);
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        self.event_loop.run(Shared { broadcaster: self.broadcaster, dispatcher, buffer })
+    }
+
+    /// Serves all clients on a thread of its own.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn spawn(self, commands: Arc<CommandTable>) -> io::Result<JoinHandle<io::Result<()>>> {
+        thread::Builder::new().name("qmp".into()).spawn(|| self.run(commands))
+    }
+}
+
+impl Handle {
+    /// Ends the server. Requests that have not begun are not run; clients get what was answered and emitted up to now,
+    /// as far as they read it within a second.
+    pub fn shutdown(&self) {
+        self.mailbox.post(Notice::Shutdown);
+    }
+
+    /// Calls `call` on the server's thread, once the commands that run there now have been answered. A command whose
+    /// effect is to come after its reply uses this.
+    pub fn after_replies(&self, call: impl FnOnce() + Send + 'static) {
+        self.mailbox.post(Notice::Call(Box::new(call)));
+    }
+}
