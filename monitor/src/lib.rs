@@ -2,6 +2,7 @@
 
 mod broadcaster;
 mod connection;
+pub mod control;
 mod dispatcher;
 mod event_loop;
 mod greeting;
