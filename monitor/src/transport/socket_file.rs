@@ -34,7 +34,8 @@ impl SocketFile {
             }
             result => result?,
         }
-        Ok(Self { path: path.to_owned(), identity: Identity::of(path)? })
+        // Absolute, for the process may change its directory before it removes the file.
+        Ok(Self { path: std::path::absolute(path)?, identity: Identity::of(path)? })
     }
 }
 
