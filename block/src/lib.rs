@@ -15,6 +15,7 @@ pub mod block;
 pub mod driver;
 pub mod error;
 pub mod graph;
+pub mod nbd;
 pub mod node;
 pub mod policy;
 pub mod queue;

@@ -1,0 +1,5 @@
+//! Network block device: disks served to real guests over a socket.
+
+mod fields;
+pub mod protocol;
+pub mod transmission;
