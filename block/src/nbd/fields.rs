@@ -21,6 +21,16 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
+    pub(super) fn bytes(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, left) = self.0.split_at_checked(length)?;
+        self.0 = left;
+        Some(taken)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (taken, left) = self.0.split_first_chunk()?;
         self.0 = left;
@@ -37,7 +47,10 @@ mod tests {
         let mut fields = Fields::new(&[0, 1, 0, 0, 0, 2, b'x', 9]);
         assert_eq!(fields.u16(), Some(1));
         assert_eq!(fields.u32(), Some(2));
+        assert_eq!(fields.bytes(1), Some(&b"x"[..]));
+        assert_eq!(fields.u16(), None);
+        assert_eq!(fields.bytes(1), Some(&[9][..]));
+        assert_eq!(fields.len(), 0);
         assert_eq!(fields.u64(), None);
-        assert_eq!(fields.u16(), Some(0x7809));
     }
 }
