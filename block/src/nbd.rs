@@ -1,14 +1,24 @@
 //! Network block device: disks served to real guests over a socket.
 //!
-//! The protocol cores, [`negotiation`] and [`transmission`], know no sockets; the [`client`] does.
+//! The route of a request: [`server`] accepts a client, its `connection` negotiates ([`negotiation`]) and decodes
+//! ([`transmission`]), a [`Disk`] executes. The protocol cores know no sockets, and nothing here knows the error policy.
 
 mod address;
 pub mod client;
+mod connection;
+mod disk;
+mod export;
 mod fields;
 mod input;
+mod listener;
 pub mod negotiation;
 pub mod protocol;
+pub mod server;
 mod socket;
 pub mod transmission;
+mod wake;
 
 pub use address::Address;
+pub use disk::Disk;
+pub use export::{ExportOptions, Removal, RemovalError};
+pub use listener::StartError;

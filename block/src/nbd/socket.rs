@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg, sockopt};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
 
 use super::input::Input;
 
@@ -107,5 +107,11 @@ impl Socket {
             poll(&mut polled, timeout.as_ref())
         })?;
         if ready == 0 || left() == Some(Duration::ZERO) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+
+    /// Ends the stream in both directions, also for threads that wait for it.
+    pub(super) fn hang_up(&self) {
+        // A peer that has already gone is fine.
+        let _ = shutdown(&self.0, Shutdown::Both);
     }
 }

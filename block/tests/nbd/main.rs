@@ -1,0 +1,10 @@
+//! The NBD server as its clients see it.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test panics to say what is wrong")]
+
+mod bounds;
+mod disk;
+mod garbage;
+mod lifetime;
+mod server;
+mod session;
