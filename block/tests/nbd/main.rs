@@ -6,5 +6,6 @@ mod bounds;
 mod disk;
 mod garbage;
 mod lifetime;
+mod peers;
 mod server;
 mod session;
