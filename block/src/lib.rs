@@ -2,6 +2,7 @@
 //!
 //! What a guest asks for goes down this list, and a failure comes up again as far as [`backend`]:
 //!
+//! - [`nbd`]: the protocol of the guests that there are so far; [`export`]: what QMP knows of them.
 //! - [`request`]: an operation with the one answer it is owed.
 //! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
 //!   [`queue`] says who waits, its [`workers`] retry what waited.
@@ -14,6 +15,7 @@ pub mod backend;
 pub mod block;
 pub mod driver;
 pub mod error;
+pub mod export;
 pub mod graph;
 pub mod nbd;
 pub mod node;

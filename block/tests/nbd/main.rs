@@ -4,8 +4,10 @@
 
 mod bounds;
 mod disk;
+mod exports;
 mod garbage;
 mod lifetime;
+mod machine;
 mod peers;
 mod server;
 mod session;

@@ -4,10 +4,12 @@ use std::env;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread;
 
 use block::nbd::ExportOptions;
 
 use crate::disk::{Asked, Memory};
+use crate::machine::Machine;
 use crate::server::{TestServer, writable};
 
 const MIB: usize = 1 << 20;
@@ -60,6 +62,36 @@ fn qemu_img_copies_an_image_in_and_finds_it_identical() {
     succeed("qemu-img", &["compare", "-f", "raw", "-F", "raw", &path, &uri]);
     // With requests in flight that overtake each other.
     succeed("qemu-img", &["bench", "-w", "-f", "raw", "-c", "2000", "-d", "64", "-s", "4096", &uri]);
+}
+
+#[test]
+fn qemu_img_fills_a_disk_that_is_too_small_and_never_sees_an_error() {
+    let size = 8 * MIB;
+    let machine = Machine::with_thin_disk(size as u64, MIB as u64);
+    let source = machine.path("source");
+    let content = image(&source, size);
+    let uri = format!("nbd+unix:///disk?socket={}", machine.path("nbd.sock").display());
+    let convert = ["convert", "-n", "-f", "raw", "-O", "raw", &source.display().to_string(), &uri];
+    let found = thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let _exited = Exited(&machine);
+            succeed("qemu-img", &convert).is_some()
+        });
+        let stops = machine.extend_until("EXITED", MIB as u64);
+        let found = client.join().expect("is content");
+        assert!(stops >= 7 || !found, "{stops} stops");
+        found
+    });
+    assert!(!found || fs::read(machine.path("image")).expect("read") == content);
+}
+
+/// Tells the others that a client has exited, however it did.
+struct Exited<'a>(&'a Machine);
+
+impl Drop for Exited<'_> {
+    fn drop(&mut self) {
+        self.0.events.note("EXITED");
+    }
 }
 
 #[test]

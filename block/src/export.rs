@@ -1,0 +1,233 @@
+//! What QMP knows of exports: `block-export.json`, served from the NBD server and the backends behind its disks.
+//!
+//! An export lives from `block-export-add` until the last request of its last client is answered, which can be long
+//! after `block-export-del`: BLOCK_EXPORT_DELETED tells when its node is free.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use qapi_schema::Error;
+use qapi_schema::block_export::{
+    BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
+    BlockExportType, Commands, NbdServerOptions, event,
+};
+use qapi_schema::common::{
+    InetSocketAddress, SocketAddress, SocketAddressKind, SocketAddressLegacy, SocketAddressLegacyKind,
+    UnixSocketAddress,
+};
+
+use crate::backend::{BackendOptions, BlockBackend};
+use crate::block::Block;
+use crate::graph::Attachment;
+use crate::nbd::protocol::NBD_MAX_STRING;
+use crate::nbd::server::{Limits, Server};
+use crate::nbd::{Address, ExportOptions, Removal, RemovalError};
+use crate::policy::ErrorPolicy;
+
+/// The exports of a VM's disks, and the NBD server for them.
+///
+/// Lock order: `changes`, then the VM's; `exports` is the last. Only `changes` is held while something is waited for,
+/// so that a query never waits.
+pub struct Exports {
+    block: Arc<Block>,
+    /// One command at a time changes anything. The server, while it runs.
+    changes: Mutex<Option<Server>>,
+    exports: Arc<Mutex<Vec<Export>>>,
+}
+
+struct Export {
+    id: String,
+    name: String,
+    backend: Arc<BlockBackend>,
+    shutting_down: bool,
+}
+
+impl Exports {
+    /// No exports, and no server.
+    pub fn new(block: Arc<Block>) -> Self {
+        Self { block, changes: Mutex::new(None), exports: Arc::default() }
+    }
+
+    /// Starts the NBD server.
+    ///
+    /// # Errors
+    /// It runs already, or can't listen there.
+    pub fn start_nbd_server(&self, options: NbdServerOptions) -> Result<(), Error> {
+        let NbdServerOptions { addr, handshake_max_seconds, max_connections } = options;
+        let mut server = self.changes.lock();
+        if server.is_some() {
+            return Err(Error::generic("NBD server already running"));
+        }
+        let mut limits = Limits::default();
+        if let Some(seconds) = handshake_max_seconds {
+            limits.handshake = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        }
+        if let Some(connections) = max_connections {
+            limits.connections = (connections > 0).then_some(connections as usize);
+        }
+        let started = Server::start(&address(addr)?, limits).map_err(|error| Error::generic(error.to_string()))?;
+        for address in started.addresses() {
+            tracing::info!(%address, "NBD server listens");
+        }
+        *server = Some(started);
+        Ok(())
+    }
+
+    /// Where the NBD server listens, with the ports that it was given; nowhere if it does not run.
+    pub fn nbd_addresses(&self) -> Vec<Address> {
+        self.changes.lock().as_ref().map_or_else(Vec::new, |server| server.addresses().to_vec())
+    }
+
+    /// Removes all exports, closes their connections, and stops the server if it runs. Returns when every request is
+    /// answered.
+    pub fn stop(&self) {
+        let mut changes = self.changes.lock();
+        if let Some(server) = changes.take() {
+            self.stop_server(server);
+        }
+    }
+
+    fn stop_server(&self, server: Server) {
+        self.exports.lock().iter_mut().for_each(|export| export.shutting_down = true);
+        server.stop();
+    }
+
+    /// What is to be done when an export is gone: the last to know of its backend is the last to use its node.
+    fn farewell(&self, id: String) -> impl FnOnce() + Send + Sync + use<> {
+        let exports = Arc::clone(&self.exports);
+        let vm = Arc::clone(self.block.vm());
+        move || {
+            let mut exports = exports.lock();
+            let gone = exports.iter().position(|export| export.id == id).map(|at| exports.remove(at));
+            drop(exports);
+            drop(gone);
+            vm.emit(&event::BlockExportDeleted { id });
+        }
+    }
+
+    /// Takes a node into use for a new export.
+    fn attach(&self, options: &BlockExportOptions, writable: bool) -> Result<Attachment, Error> {
+        let graph = self.block.graph();
+        if writable && graph.node(&options.node_name).is_some_and(|node| node.read_only()) {
+            return Err(Error::generic("Cannot export read-only node as writable"));
+        }
+        graph.attach(&options.node_name, writable, &format!("export '{}'", options.id))
+    }
+}
+
+impl Commands for Exports {
+    fn nbd_server_start(
+        &self,
+        addr: SocketAddressLegacy,
+        handshake_max_seconds: Option<u32>,
+        max_connections: Option<u32>,
+    ) -> Result<(), Error> {
+        let r#type = match addr.r#type {
+            SocketAddressLegacyKind::Inet(wrapper) => SocketAddressKind::Inet(wrapper.data),
+            SocketAddressLegacyKind::Unix(wrapper) => SocketAddressKind::Unix(wrapper.data),
+        };
+        let addr = SocketAddress { r#type };
+        self.start_nbd_server(NbdServerOptions { addr, handshake_max_seconds, max_connections })
+    }
+
+    fn nbd_server_stop(&self) -> Result<(), Error> {
+        let mut changes = self.changes.lock();
+        self.stop_server(changes.take().ok_or_else(not_running)?);
+        Ok(())
+    }
+
+    fn block_export_add(&self, arguments: BlockExportOptions) -> Result<(), Error> {
+        let changes = self.changes.lock();
+        let id = arguments.id.clone();
+        if !is_well_formed(&id) {
+            return Err(Error::generic("Invalid block export id"));
+        }
+        if self.exports.lock().iter().any(|export| export.id == id) {
+            return Err(Error::generic(format!("Block export id '{id}' is already in use")));
+        }
+        let policy = ErrorPolicy::new(arguments.werror, arguments.rerror)?;
+        let writable = arguments.writable.unwrap_or(false);
+        let node = self.attach(&arguments, writable)?;
+        let server = changes.as_ref().ok_or_else(not_running)?;
+
+        let BlockExportOptionsKind::Nbd(BlockExportOptionsNbd { name, description }) = arguments.r#type;
+        let name = name.unwrap_or(arguments.node_name);
+        check_length("export name", &name)?;
+        description.iter().try_for_each(|description| check_length("description", description))?;
+        let writethrough = arguments.writethrough.unwrap_or(false);
+        let options = ExportOptions { name: name.clone(), description, writable, writethrough };
+
+        let qom_path = format!("/exports/{id}");
+        let backend = self.block.add_backend(BackendOptions { qom_path, device: String::new(), node, policy });
+        if !server.add(options, backend.clone(), self.farewell(id.clone())) {
+            return Err(Error::generic(format!("NBD server already has export named '{name}'")));
+        }
+        self.exports.lock().push(Export { id, name, backend, shutting_down: false });
+        Ok(())
+    }
+
+    fn block_export_del(&self, id: String, mode: Option<BlockExportRemoveMode>) -> Result<(), Error> {
+        let changes = self.changes.lock();
+        let removal = match mode {
+            None | Some(BlockExportRemoveMode::Safe) => Removal::Safe,
+            Some(BlockExportRemoveMode::Hard) => Removal::Hard,
+        };
+        let name = {
+            let mut exports = self.exports.lock();
+            let export = exports.iter_mut().find(|export| export.id == id);
+            let export = export.ok_or_else(|| Error::generic(format!("Export '{id}' is not found")))?;
+            if export.shutting_down {
+                return Err(Error::generic(format!("Export '{id}' is already shutting down")));
+            }
+            export.shutting_down = removal == Removal::Hard;
+            export.name.clone()
+        };
+        let server = changes.as_ref().ok_or_else(not_running)?;
+        server.remove(&name, removal).map_err(|error| match error {
+            RemovalError::InUse => Error::generic(format!("export '{id}' still in use")),
+            RemovalError::Unknown => Error::generic(format!("Export '{id}' is not found")),
+        })
+    }
+
+    fn query_block_exports(&self) -> Result<Vec<BlockExportInfo>, Error> {
+        let exports = self.exports.lock();
+        let information = exports.iter().map(|export| BlockExportInfo {
+            id: export.id.clone(),
+            r#type: BlockExportType::Nbd,
+            node_name: export.backend.node().name().to_owned(),
+            shutting_down: export.shutting_down,
+        });
+        Ok(information.collect())
+    }
+}
+
+fn not_running() -> Error {
+    Error::generic("NBD server not running")
+}
+
+/// A letter, then letters, digits and `-._`, as QEMU has identifiers.
+fn is_well_formed(id: &str) -> bool {
+    let others = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    id.starts_with(|c: char| c.is_ascii_alphabetic()) && id.chars().all(others)
+}
+
+/// The protocol's limit for strings.
+fn check_length(what: &str, text: &str) -> Result<(), Error> {
+    if text.len() > NBD_MAX_STRING {
+        return Err(Error::generic(format!("{what} '{text}' too long")));
+    }
+    Ok(())
+}
+
+fn address(address: SocketAddress) -> Result<Address, Error> {
+    match address.r#type {
+        SocketAddressKind::Unix(UnixSocketAddress { path }) => Ok(Address::Unix(path.into())),
+        SocketAddressKind::Inet(InetSocketAddress { host, port }) => match port.parse() {
+            Ok(port) => Ok(Address::Inet { host, port }),
+            Err(_) => Err(Error::generic(format!(
+                "address resolution failed for {host}:{port}: port must be a number from 0 to 65535"
+            ))),
+        },
+    }
+}
