@@ -1,0 +1,259 @@
+//! The command line: a table of options, and a scan that turns arguments into directives in the order given.
+//!
+//! Both `-option` and `--option` are accepted, with the value as the next argument or after `=`. What an option's value
+//! means is decided where it is carried out.
+
+use std::ffi::OsString;
+use std::fmt;
+
+/// What an option asks for. Those with a text carry the option's value as it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Directive {
+    /// Create a block node.
+    Blockdev,
+    /// Create a character device for monitors.
+    Chardev,
+    /// Create a monitor on a character device.
+    Monitor,
+    /// Create a monitor with a character device of its own.
+    Qmp,
+    /// Start the NBD server.
+    NbdServer,
+    /// Create an export.
+    Export,
+    /// Do not start the guest.
+    NoStart,
+    /// Write the process id to a file.
+    Pidfile,
+    /// Go to the background.
+    Daemonize,
+    /// Set the log filter.
+    Trace,
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// An option: how it is spelt, and what the help says of it.
+#[derive(Debug)]
+pub struct Spec {
+    /// Its names, without dashes; the first is the one that messages use.
+    pub names: &'static [&'static str],
+    /// What its value looks like; `None` if it takes none.
+    pub value: Option<&'static str>,
+    /// What it does.
+    pub help: &'static str,
+    /// How it is used.
+    pub example: &'static str,
+    /// What it asks for.
+    pub directive: Directive,
+}
+
+/// Every option, in the order of the help.
+pub const OPTIONS: &[Spec] = &[
+    Spec {
+        names: &["blockdev"],
+        value: Some("[driver=]<driver>[,node-name=<name>][,<key>=<value>...] | <JSON> | help"),
+        help: "create a block node, as the QMP command blockdev-add does",
+        example: "--blockdev file,node-name=disk0,filename=disk.img",
+        directive: Directive::Blockdev,
+    },
+    Spec {
+        names: &["chardev"],
+        value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
+        help: "create a socket or terminal for a monitor",
+        example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
+        directive: Directive::Chardev,
+    },
+    Spec {
+        names: &["monitor", "mon"],
+        value: Some("[chardev=]<id>[,mode=control]"),
+        help: "serve QMP on a character device",
+        example: "--monitor qmp0",
+        directive: Directive::Monitor,
+    },
+    Spec {
+        names: &["qmp"],
+        value: Some("unix:<path>[,server=on][,wait=off] | tcp:<host>:<port>[,...] | stdio | chardev:<id>"),
+        help: "serve QMP on a socket or the terminal",
+        example: "-qmp unix:qmp.sock,server=on,wait=off",
+        directive: Directive::Qmp,
+    },
+    Spec {
+        names: &["nbd-server"],
+        value: Some("addr.type=unix,addr.path=<path> | addr.type=inet,addr.host=<host>,addr.port=<port>"),
+        help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>",
+        example: "--nbd-server addr.type=unix,addr.path=nbd.sock",
+        directive: Directive::NbdServer,
+    },
+    Spec {
+        names: &["export"],
+        value: Some("[type=]<type>,id=<id>,node-name=<node>[,<key>=<value>...] | <JSON> | help"),
+        help: "export a block node, as the QMP command block-export-add does; also \
+               werror=report|ignore|enospc|stop, rerror=report|ignore|stop",
+        example: "--export nbd,id=exp0,node-name=disk0,writable=on",
+        directive: Directive::Export,
+    },
+    Spec {
+        names: &["S"],
+        value: None,
+        help: "do not start the guest: serve no request before the QMP command cont",
+        example: "-S",
+        directive: Directive::NoStart,
+    },
+    Spec {
+        names: &["daemonize"],
+        value: None,
+        help: "go to the background once everything is set up and the sockets listen",
+        example: "--daemonize",
+        directive: Directive::Daemonize,
+    },
+    Spec {
+        names: &["pidfile"],
+        value: Some("<path>"),
+        help: "write the process id to a file, which is locked, and removed at exit",
+        example: "--pidfile whystop.pid",
+        directive: Directive::Pidfile,
+    },
+    Spec {
+        names: &["T", "trace"],
+        value: Some("<level> | <target>=<level>[,...]"),
+        help: "log to stderr: off, error, warn (the default), info, debug or trace, per module if wanted",
+        example: "-T info,block=debug",
+        directive: Directive::Trace,
+    },
+    Spec { names: &["h", "help"], value: None, help: "print this help", example: "--help", directive: Directive::Help },
+    Spec {
+        names: &["V", "version"],
+        value: None,
+        help: "print the version",
+        example: "--version",
+        directive: Directive::Version,
+    },
+];
+
+/// An option as it was given.
+#[derive(Debug)]
+pub struct Given {
+    /// Which.
+    pub spec: &'static Spec,
+    /// Its value, "" if it takes none.
+    pub value: String,
+}
+
+impl Given {
+    /// The option's name with its dashes, for messages.
+    pub fn name(&self) -> String {
+        dashed(self.spec.names[0])
+    }
+}
+
+/// What is wrong with the arguments.
+#[derive(Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// There is no such option.
+    Unknown(String),
+    /// Not an option at all.
+    Operand(String),
+    /// The option lacks its value.
+    NoValue(String),
+    /// The option takes no value.
+    Value(String),
+    /// Not UTF-8.
+    NotText(OsString),
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(option) => write!(f, "{option}: invalid option"),
+            Self::Operand(operand) => write!(f, "unexpected argument '{operand}'"),
+            Self::NoValue(option) => write!(f, "{option}: option requires a value"),
+            Self::Value(option) => write!(f, "{option}: option takes no value"),
+            Self::NotText(argument) => write!(f, "'{}' is not valid UTF-8", argument.to_string_lossy()),
+        }
+    }
+}
+
+/// Reads arguments into options, in the order given.
+///
+/// # Errors
+/// The first argument that makes no sense.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<Given>, UsageError> {
+    let mut arguments = arguments.into_iter().map(|argument| argument.into_string().map_err(UsageError::NotText));
+    let mut given = Vec::new();
+    while let Some(argument) = arguments.next().transpose()? {
+        let Some(text) = argument.strip_prefix("--").or_else(|| argument.strip_prefix('-')) else {
+            return Err(UsageError::Operand(argument));
+        };
+        let (name, inline) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
+        let spec = OPTIONS.iter().find(|spec| spec.names.contains(&name));
+        let spec = spec.ok_or_else(|| UsageError::Unknown(dashed(name)))?;
+        let value = match (spec.value, inline) {
+            (None, None) => String::new(),
+            (None, Some(_)) => return Err(UsageError::Value(dashed(name))),
+            (Some(_), Some(value)) => value,
+            (Some(_), None) => arguments.next().transpose()?.ok_or_else(|| UsageError::NoValue(dashed(name)))?,
+        };
+        given.push(Given { spec, value });
+    }
+    Ok(given)
+}
+
+/// The help: every option with its example.
+pub fn help() -> String {
+    let mut text = String::from(
+        "Usage: whystop [OPTION]...\n       whystop demo [--help]\n\n\
+         Serves block devices whose guest is stopped, not failed, when storage runs out,\n\
+         and monitors that say why. Options take effect in the order given.\n\n",
+    );
+    for spec in OPTIONS {
+        let names = spec.names.iter().map(|name| dashed(name)).collect::<Vec<_>>().join(", ");
+        let value = spec.value.map(|value| format!(" {value}")).unwrap_or_default();
+        text += &format!("  {names}{value}\n      {}\n      Example: {}\n", spec.help, spec.example);
+    }
+    text + "\nWith '-chardev help', '--blockdev help' and '--export help' the known kinds are listed.\n"
+}
+
+fn dashed(name: &str) -> String {
+    format!("{}{name}", if name.len() == 1 { "-" } else { "--" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(arguments: &[&str]) -> Result<Vec<(Directive, String)>, String> {
+        let given = parse(arguments.iter().map(OsString::from)).map_err(|error| error.to_string())?;
+        Ok(given.into_iter().map(|given| (given.spec.directive, given.value)).collect())
+    }
+
+    #[test]
+    fn one_dash_or_two_and_value_apart_or_joined() {
+        let expected = Ok(vec![(Directive::Qmp, "stdio".to_owned()), (Directive::NoStart, String::new())]);
+        assert_eq!(scan(&["-qmp", "stdio", "-S"]), expected);
+        assert_eq!(scan(&["--qmp=stdio", "-S"]), expected);
+        assert_eq!(scan(&["--trace", "-x"]), Ok(vec![(Directive::Trace, "-x".to_owned())]));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        assert_eq!(scan(&["--blokdev", "x"]), Err("--blokdev: invalid option".into()));
+        assert_eq!(scan(&["-x"]), Err("-x: invalid option".into()));
+        assert_eq!(scan(&["disk.img"]), Err("unexpected argument 'disk.img'".into()));
+        assert_eq!(scan(&["--export"]), Err("--export: option requires a value".into()));
+        assert_eq!(scan(&["-S=1"]), Err("-S: option takes no value".into()));
+    }
+
+    #[test]
+    fn no_two_options_share_a_name_and_every_example_is_accepted() {
+        let mut names: Vec<_> = OPTIONS.iter().flat_map(|spec| spec.names).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]));
+        for spec in OPTIONS {
+            let given = parse(spec.example.split(' ').map(OsString::from)).expect(spec.example);
+            assert_eq!(given[0].spec.directive, spec.directive);
+        }
+    }
+}
