@@ -1,7 +1,7 @@
 //! The command line: a table of options, and a scan that turns arguments into directives in the order given.
 //!
 //! Both `-option` and `--option` are accepted, with the value as the next argument or after `=`. What an option's value
-//! means is decided where it is carried out.
+//! means is decided where it is carried out, see [`daemon`](crate::daemon).
 
 use std::ffi::OsString;
 use std::fmt;

@@ -1,5 +1,13 @@
-//! whystop as a program and as a whole machine to embed.
+//! whystop as a program and as a whole machine to embed: [`machine`] does all the wiring, [`daemon`] carries out a command
+//! line on it.
 
+pub mod background;
 pub mod chardev;
 pub mod command_line;
+pub mod daemon;
 pub mod keyval;
+pub mod machine;
+pub mod pidfile;
+mod trace;
+
+pub use machine::{Machine, Running};

@@ -1,0 +1,178 @@
+//! A command line carried out, option by option in the order given, until the daemon ends.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+use std::thread;
+
+use qapi_schema::Error;
+use qapi_schema::block_core::{BlockdevDriver, Commands as _};
+use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
+use qapi_schema::run_state::ShutdownCause;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::background::Background;
+use crate::chardev::{BACKENDS, Chardev, Role};
+use crate::command_line::{Directive, Given, help, parse};
+use crate::keyval::Argument;
+use crate::machine::{Machine, PACKAGE};
+use crate::pidfile::Pidfile;
+use crate::{background, trace};
+
+/// Runs the daemon with these arguments.
+pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let outcome = parse(arguments).map_err(|error| error.to_string()).and_then(|given| carry_out(&given));
+    outcome.unwrap_or_else(|message| {
+        eprintln!("whystop: {message}");
+        ExitCode::FAILURE
+    })
+}
+
+fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
+    if let Some(answer) = given.iter().find_map(answer) {
+        print!("{answer}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let has = |directive| given.iter().any(|given| given.spec.directive == directive);
+    let background = Background::entered();
+    if has(Directive::Daemonize) && background.is_none() {
+        return background::start().map_err(|error| format!("--daemonize: {error}"));
+    }
+    trace::to_stderr(given.iter().rfind(|given| given.spec.directive == Directive::Trace))?;
+    let mut setup = Setup::new().map_err(|error| error.to_string())?;
+    for given in given {
+        setup.carry_out(given).map_err(|error| format!("{}: {error}", given.name()))?;
+    }
+    let Setup { machine, pidfile, .. } = setup;
+    end_on_signals(&machine).map_err(|error| error.to_string())?;
+    let running = machine.start(!has(Directive::NoStart)).map_err(|error| error.to_string())?;
+    if let Some(background) = background {
+        background.ready().map_err(|error| format!("--daemonize: {error}"))?;
+    }
+    running.run().map_err(|error| error.to_string())?;
+    drop(pidfile);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an option that only asks something is answered.
+fn answer(given: &Given) -> Option<String> {
+    let list = |kind: &str, names: &[&str]| Some(format!("Available {kind}:\n{}\n", names.join("\n")));
+    let asked = given.value == "help";
+    match given.spec.directive {
+        Directive::Help => Some(help()),
+        Directive::Version => Some(format!("{PACKAGE}\n")),
+        Directive::Blockdev if asked => {
+            list("drivers", &BlockdevDriver::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
+        }
+        Directive::Export if asked => {
+            list("export types", &BlockExportType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
+        }
+        Directive::Chardev if asked => list("chardev backend types", BACKENDS),
+        Directive::Blockdev
+        | Directive::Export
+        | Directive::Chardev
+        | Directive::Monitor
+        | Directive::Qmp
+        | Directive::NbdServer
+        | Directive::NoStart
+        | Directive::Pidfile
+        | Directive::Daemonize
+        | Directive::Trace => None,
+    }
+}
+
+/// The machine as the options so far have made it.
+struct Setup {
+    machine: Machine,
+    /// Those that no monitor has taken.
+    chardevs: HashMap<String, Chardev>,
+    pidfile: Option<Pidfile>,
+}
+
+impl Setup {
+    fn new() -> io::Result<Self> {
+        Ok(Self { machine: Machine::new()?, chardevs: HashMap::new(), pidfile: None })
+    }
+
+    fn carry_out(&mut self, given: &Given) -> Result<(), String> {
+        let value = given.value.as_str();
+        match given.spec.directive {
+            Directive::Blockdev => {
+                let options = Argument::parse(value, Some("driver")).and_then(Argument::into).map_err(text)?;
+                self.machine.block().blockdev_add(options).map_err(text)
+            }
+            Directive::Export => {
+                let options = Argument::parse(value, Some("type")).and_then(Argument::into).map_err(text)?;
+                self.machine.exports().block_export_add(options).map_err(text)
+            }
+            Directive::NbdServer => {
+                let options: NbdServerOptions = Argument::parse(value, None).and_then(Argument::into).map_err(text)?;
+                self.machine.exports().start_nbd_server(options).map_err(text)
+            }
+            Directive::Chardev => {
+                let (id, chardev) = Chardev::parse(value).map_err(text)?;
+                if self.chardevs.contains_key(&id) {
+                    return Err(format!("Duplicate chardev '{id}'"));
+                }
+                self.chardevs.insert(id, chardev);
+                Ok(())
+            }
+            Directive::Monitor => {
+                let id = Argument::parse(value, Some("chardev")).and_then(|argument| {
+                    argument.read(|members| match members.optional::<String>("mode")?.as_deref() {
+                        None | Some("control") => members.required::<String>("chardev"),
+                        Some(mode) => Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'"))),
+                    })
+                });
+                self.monitor_on(&id.map_err(text)?)
+            }
+            Directive::Qmp => match value.strip_prefix("chardev:") {
+                Some(id) => self.monitor_on(id),
+                None => self.monitor(Chardev::parse_legacy(value).map_err(text)?),
+            },
+            Directive::Pidfile => {
+                self.pidfile = Some(Pidfile::create(value)?);
+                Ok(())
+            }
+            Directive::NoStart | Directive::Daemonize | Directive::Trace | Directive::Help | Directive::Version => {
+                Ok(())
+            }
+        }
+    }
+
+    fn monitor_on(&mut self, id: &str) -> Result<(), String> {
+        let chardev = self.chardevs.remove(id);
+        self.monitor(chardev.ok_or_else(|| format!("chardev '{id}' not found, or in use by another monitor"))?)
+    }
+
+    fn monitor(&mut self, chardev: Chardev) -> Result<(), String> {
+        let machine = &mut self.machine;
+        match chardev {
+            Chardev::Stdio => machine.stdio().map_err(text),
+            Chardev::Socket { endpoint, role: Role::Server } => machine.listen(&endpoint).map_err(text),
+            Chardev::Socket { endpoint, role: Role::Client { reconnect } } => {
+                machine.connect(endpoint, reconnect).map_err(text)
+            }
+        }
+    }
+}
+
+/// SIGTERM, SIGINT and SIGHUP end the daemon as `quit` does.
+fn end_on_signals(machine: &Machine) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let end = machine.end();
+    let wait = move || {
+        for signal in &mut signals {
+            tracing::info!(signal, "terminating on signal");
+            // Nobody listens if it ends already.
+            let _ = end.send(ShutdownCause::HostSignal);
+        }
+    };
+    thread::Builder::new().name("signals".into()).spawn(wait).map(drop)
+}
+
+fn text(error: impl Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,159 @@
+//! A whole machine: the only place where the run state, the block layer and the monitor meet.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use block::block::Block;
+use block::export::Exports;
+use monitor::control::Control;
+use monitor::{Broadcaster, Endpoint, Handle, Server, Version};
+use qapi_schema::run_state::ShutdownCause;
+use qapi_schema::{CommandTable, block_core, block_export, control, run_state};
+use vl::{Observer, SystemClock, Vm};
+
+/// What `query-version` and `--version` call this program.
+pub const PACKAGE: &str = concat!("whystop ", env!("CARGO_PKG_VERSION"));
+
+/// The monitor hears of the guest's fate before its disks do, and of its stop after them.
+const MONITOR_PRIORITY: vl::Priority = -1;
+
+/// A machine that is being set up.
+pub struct Machine {
+    vm: Arc<Vm>,
+    block: Arc<Block>,
+    exports: Arc<Exports>,
+    server: Server,
+    end: (Sender<ShutdownCause>, Receiver<ShutdownCause>),
+}
+
+impl Machine {
+    /// A machine with neither disks nor monitors.
+    ///
+    /// # Errors
+    /// The system refuses a thread or a descriptor.
+    pub fn new() -> io::Result<Self> {
+        let server = Server::new(&Version::of_package(PACKAGE))?;
+        let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
+        vm.observe(MONITOR_PRIORITY, Arc::new(DelayedEvents(server.broadcaster())));
+        let block = Arc::new(Block::new(vm.clone())?);
+        let exports = Arc::new(Exports::new(block.clone()));
+        Ok(Self { vm, block, exports, server, end: channel() })
+    }
+
+    /// The block layer.
+    pub const fn block(&self) -> &Arc<Block> {
+        &self.block
+    }
+
+    /// The exports.
+    pub const fn exports(&self) -> &Arc<Exports> {
+        &self.exports
+    }
+
+    /// What ends the machine: whatever is sent is the cause.
+    pub fn end(&self) -> Sender<ShutdownCause> {
+        self.end.0.clone()
+    }
+
+    /// Serves QMP to any number of clients that connect to `endpoint`.
+    ///
+    /// # Errors
+    /// The endpoint is in use, not allowed, or can't be created.
+    pub fn listen(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        self.server.listen(endpoint).map(drop)
+    }
+
+    /// Serves QMP to whoever listens at `endpoint`.
+    ///
+    /// # Errors
+    /// Nobody listens there, and there is no interval to try again.
+    pub fn connect(&mut self, endpoint: Endpoint, reconnect: Option<Duration>) -> io::Result<()> {
+        self.server.connect(endpoint, reconnect)
+    }
+
+    /// Serves QMP on standard input and output.
+    ///
+    /// # Errors
+    /// They can't be used that way.
+    pub fn stdio(&mut self) -> io::Result<()> {
+        self.server.stdio()
+    }
+
+    /// Serves the monitors, and starts the guest if it is to be.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start(self, start_guest: bool) -> io::Result<Running> {
+        let Self { vm, block, exports, server, end: (sender, end) } = self;
+        let handle = server.handle();
+        let quit = {
+            let handle = handle.clone();
+            move || {
+                let sender = sender.clone();
+                // After the reply, so that whoever says `quit` is not left in doubt. Nobody listens if it ends already.
+                handle.after_replies(move || {
+                    let _ = sender.send(ShutdownCause::HostQmpQuit);
+                });
+            }
+        };
+        let names = [control::COMMANDS, run_state::COMMANDS, block_core::COMMANDS, block_export::COMMANDS].concat();
+        let control = Arc::new(Control::new(Version::of_package(PACKAGE), names, quit));
+        let mut commands = CommandTable::default();
+        commands.extend(control::commands(&control));
+        commands.extend(run_state::commands(&vm));
+        commands.extend(block_core::commands(&block));
+        commands.extend(block_export::commands(&exports));
+        if start_guest {
+            // A machine that was never stopped needs no reset.
+            let _ = vm.transaction(|tx| tx.vm_start());
+        }
+        let monitor = server.spawn(Arc::new(commands))?;
+        Ok(Running { vm, block, exports, handle, monitor, end })
+    }
+}
+
+/// A machine that runs.
+pub struct Running {
+    vm: Arc<Vm>,
+    block: Arc<Block>,
+    exports: Arc<Exports>,
+    handle: Handle,
+    monitor: JoinHandle<io::Result<()>>,
+    end: Receiver<ShutdownCause>,
+}
+
+impl Running {
+    /// The run state.
+    pub const fn vm(&self) -> &Arc<Vm> {
+        &self.vm
+    }
+
+    /// Serves until something ends the machine, then ends it: no request is started any more, those under way are
+    /// answered, connections are closed, everything is flushed, and monitors hear of it.
+    ///
+    /// # Errors
+    /// A disk could not be flushed, or the monitor failed.
+    pub fn run(self) -> io::Result<()> {
+        // All senders gone would be the monitor's end.
+        let cause = self.end.recv().unwrap_or(ShutdownCause::HostError);
+        self.vm.transaction(|tx| tx.shutdown(cause));
+        self.vm.drain();
+        self.exports.stop();
+        let flushed = self.block.graph().flush_all().map_err(io::Error::other);
+        self.handle.shutdown();
+        let served = self.monitor.join().unwrap_or_else(|_| Err(io::Error::other("the monitor's thread failed")));
+        flushed.and(served)
+    }
+}
+
+/// A reset makes events that the rate limit has delayed pointless.
+struct DelayedEvents(Arc<Broadcaster>);
+
+impl Observer for DelayedEvents {
+    fn reset(&self) {
+        self.0.reset();
+    }
+}
