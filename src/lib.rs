@@ -1,10 +1,11 @@
 //! whystop as a program and as a whole machine to embed: [`machine`] does all the wiring, [`daemon`] carries out a command
-//! line on it.
+//! line on it, [`demo`] tells the story.
 
 pub mod background;
 pub mod chardev;
 pub mod command_line;
 pub mod daemon;
+pub mod demo;
 pub mod keyval;
 pub mod machine;
 pub mod pidfile;
