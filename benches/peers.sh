@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# whystop beside an installed qemu-storage-daemon, in one run, as ratios of the first figure of each line.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v qemu-storage-daemon >/dev/null || { echo 'needs qemu-storage-daemon (package qemu-utils)' >&2; exit 1; }
+WHYSTOP_REQUIRE_PEERS=1 cargo bench --bench qmp --bench nbd --bench error_path
