@@ -25,5 +25,5 @@ pub use current::{vm_start, vm_stop};
 pub use observer::{Observer, Priority};
 pub use qapi_schema::run_state::{RunState, StopReason};
 pub use record::IoFailure;
-pub use run_state::{IllegalTransition, ResetRequired};
+pub use run_state::{IllegalTransition, StartRefused};
 pub use vm::{Transaction, Vm};

@@ -110,23 +110,28 @@ impl From<IllegalTransition> for Error {
     }
 }
 
-/// The VM can't be started: the guest is in no state to go on.
+/// Why a VM can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResetRequired {
-    /// The present state.
-    pub state: RunState,
+pub enum StartRefused {
+    /// The guest is in no state to go on before a reset.
+    ResetRequired,
+    /// The VM has ended: its process is about to.
+    Ended,
 }
 
-impl fmt::Display for ResetRequired {
+impl fmt::Display for StartRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Resetting the Virtual Machine is required")
+        f.write_str(match self {
+            Self::ResetRequired => "Resetting the Virtual Machine is required",
+            Self::Ended => "The Virtual Machine is shutting down",
+        })
     }
 }
 
-impl std::error::Error for ResetRequired {}
+impl std::error::Error for StartRefused {}
 
-impl From<ResetRequired> for Error {
-    fn from(refused: ResetRequired) -> Self {
+impl From<StartRefused> for Error {
+    fn from(refused: StartRefused) -> Self {
         Self::generic(refused.to_string())
     }
 }
@@ -153,10 +158,10 @@ pub enum Start {
 ///
 /// # Errors
 /// It must be reset first.
-pub const fn may_start(state: RunState) -> Result<Start, ResetRequired> {
+pub const fn may_start(state: RunState) -> Result<Start, StartRefused> {
     match state {
         Running | Suspended => Ok(Start::Nothing),
-        Shutdown | InternalError => Err(ResetRequired { state }),
+        Shutdown | InternalError => Err(StartRefused::ResetRequired),
         Debug | Inmigrate | IoError | Paused | Postmigrate | Prelaunch | FinishMigrate | RestoreVm | SaveVm
         | Watchdog | GuestPanicked => Ok(Start::Run),
     }

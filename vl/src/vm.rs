@@ -13,7 +13,7 @@ use qapi_schema::{Event, EventSink};
 use crate::clock::Clock;
 use crate::observer::{Observer, Priority};
 use crate::record::{IoFailure, Stops};
-use crate::run_state::{IllegalTransition, ResetRequired, Start, may_start, stop_reason, transition};
+use crate::run_state::{IllegalTransition, Start, StartRefused, may_start, stop_reason, transition};
 use crate::sync::{Mutex, MutexGuard};
 
 /// A virtual machine, as far as running and stopping goes.
@@ -28,6 +28,8 @@ pub struct Vm {
 struct State {
     run_state: RunState,
     stops: Stops,
+    /// SHUTDOWN was emitted: nothing follows it.
+    ended: bool,
     /// In ascending priority.
     observers: Vec<(Priority, Arc<dyn Observer>)>,
 }
@@ -35,7 +37,8 @@ struct State {
 impl Vm {
     /// A VM that was not started yet.
     pub fn new(events: Arc<dyn EventSink>, clock: impl Clock + 'static) -> Self {
-        let state = State { run_state: RunState::Prelaunch, stops: Stops::default(), observers: Vec::new() };
+        let state =
+            State { run_state: RunState::Prelaunch, stops: Stops::default(), ended: false, observers: Vec::new() };
         Self { state: Mutex::new(state), events, clock: Box::new(clock) }
     }
 
@@ -130,8 +133,11 @@ impl Transaction<'_> {
     /// Lets the VM run: observers are told, RESUME is emitted. Does nothing to one that runs.
     ///
     /// # Errors
-    /// The VM must be reset first.
-    pub fn vm_start(&mut self) -> Result<(), ResetRequired> {
+    /// The VM must be reset first, or has ended.
+    pub fn vm_start(&mut self) -> Result<(), StartRefused> {
+        if self.state.ended {
+            return Err(StartRefused::Ended);
+        }
         if may_start(self.state.run_state)? == Start::Run {
             self.observers().for_each(|observer| observer.will_start());
             self.state.run_state = RunState::Running;
@@ -145,8 +151,11 @@ impl Transaction<'_> {
     /// Resets the guest: observers are told, RESET is emitted. One that is stopped becomes `prelaunch`.
     ///
     /// # Errors
-    /// The VM can't be reset in its present state.
+    /// The VM can't be reset in its present state, or has ended.
     pub fn reset(&mut self, reason: ShutdownCause) -> Result<(), IllegalTransition> {
+        if self.state.ended {
+            return Err(IllegalTransition { from: self.state.run_state, to: RunState::Prelaunch });
+        }
         if !self.is_running() && self.state.run_state != RunState::Prelaunch {
             self.state.run_state = transition(self.state.run_state, RunState::Prelaunch)?;
         }
@@ -155,8 +164,10 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Ends the VM: SHUTDOWN is emitted, and nothing of the guest is started any more.
+    /// Ends the VM, whatever its state: SHUTDOWN is emitted, and nothing of the guest is started any more. What is held
+    /// stays held.
     pub fn shutdown(&mut self, reason: ShutdownCause) {
+        self.state.ended = true;
         self.emit(&event::Shutdown { guest: caused_by_guest(reason), reason });
         if self.is_running() {
             // Legal by the table, and the process ends in any case.

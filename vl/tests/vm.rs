@@ -160,6 +160,17 @@ fn the_end_of_the_vm_stops_the_guest_without_a_stop_event() {
 }
 
 #[test]
+fn nothing_starts_a_vm_that_has_ended_while_it_was_stopped() {
+    let (vm, journal) = running_vm();
+    vm.stop().expect("stopped");
+    vm.transaction(|tx| tx.shutdown(ShutdownCause::HostQmpQuit));
+    journal.take();
+    assert_eq!(vm.cont().expect_err("refused").desc(), "The Virtual Machine is shutting down");
+    assert!(vm.system_reset().is_err());
+    assert!(!vm.status().running && journal.take().is_empty());
+}
+
+#[test]
 fn the_process_wide_vm_is_the_one_that_was_set() {
     assert!(vl::vm_stop(RunState::Paused).is_err(), "there is none yet");
     let vm = Arc::new(running_vm().0);
