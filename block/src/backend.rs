@@ -17,10 +17,11 @@ use vl::{IoFailure, Vm};
 
 use crate::error::{is_no_space, message, reason};
 use crate::graph::Attachment;
+use crate::node::Node;
 use crate::policy::ErrorPolicy;
 use crate::queue::{Admission, Admitted, Queue};
 use crate::request::{Answer, Client, Operation, Request};
-use crate::statistics::Statistics;
+use crate::statistics::{Statistics, of_node};
 use crate::workers::Workers;
 
 /// A device's or export's view of its disk.
@@ -132,33 +133,34 @@ impl BlockBackend {
 
     fn execute(&self, admitted: Admitted) {
         let operation = admitted.request.operation();
-        if let Err(error) = self.check(operation) {
+        let started = Instant::now();
+        let size = match self.node.length() {
+            Ok(size) => size,
+            Err(error) => return self.fail(admitted, error, started),
+        };
+        if let Err(error) = self.check(operation, size) {
             self.statistics.invalid(operation);
             return self.answer(admitted, Err(error));
         }
-        let started = Instant::now();
         match self.perform(operation) {
             Ok(data) => {
                 self.statistics.done(operation, started);
                 self.answer(admitted, Ok(data));
             }
-            Err(error) => {
-                self.statistics.failed(operation, started);
-                self.fail(admitted, error);
-            }
+            Err(error) => self.fail(admitted, error, started),
         }
     }
 
-    /// A request that no disk of this size could serve is the guest's mistake, not the storage's: no policy for it.
-    fn check(&self, operation: &Operation) -> io::Result<()> {
-        let Some((offset, length)) = operation.range() else {
-            return Ok(());
-        };
-        let end = offset.checked_add(length);
-        if end.is_some_and(|end| self.node.length().is_ok_and(|size| end <= size)) {
-            Ok(())
-        } else {
-            Err(Errno::INVAL.into())
+    /// What no storage could serve is the guest's mistake: there is no policy for it.
+    fn check(&self, operation: &Operation, size: u64) -> io::Result<()> {
+        if operation.changes_the_disk() && self.node.read_only() {
+            return Err(Errno::PERM.into());
+        }
+        match operation.range() {
+            Some((offset, length)) if offset.checked_add(length).is_none_or(|end| end > size) => {
+                Err(Errno::INVAL.into())
+            }
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -179,7 +181,7 @@ impl BlockBackend {
         Ok(Vec::new())
     }
 
-    fn fail(&self, admitted: Admitted, error: io::Error) {
+    fn fail(&self, admitted: Admitted, error: io::Error, started: Instant) {
         let operation = admitted.request.operation();
         let reason = reason(&error);
         let direction = operation.direction();
@@ -197,10 +199,12 @@ impl BlockBackend {
         match action {
             BlockErrorAction::Stop => self.hold(admitted, event),
             BlockErrorAction::Report => {
+                self.statistics.failed(operation, started);
                 self.vm.emit(&event);
                 self.answer(admitted, Err(error));
             }
             BlockErrorAction::Ignore => {
+                self.statistics.done(operation, started);
                 self.vm.emit(&event);
                 let zeroes = if let Operation::Read { length, .. } = *operation { vec![0; length] } else { Vec::new() };
                 self.answer(admitted, Ok(zeroes));
@@ -302,8 +306,8 @@ impl BlockBackend {
             device: Some(self.device.clone()),
             qdev: Some(self.qom_path.clone()),
             node_name: Some(self.node.name().to_owned()),
-            stats: self.statistics.to_qapi(),
-            parent: None,
+            stats: self.statistics.to_qapi(self.node.highest_written()),
+            parent: self.node.child().map(|child| Box::new(node_stats(child))),
         }
     }
 }
@@ -311,6 +315,17 @@ impl BlockBackend {
 impl fmt::Debug for BlockBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockBackend").field("qom_path", &self.qom_path).finish_non_exhaustive()
+    }
+}
+
+/// What `query-blockstats` says of a node, and of those beneath.
+pub(crate) fn node_stats(node: &Node) -> BlockStats {
+    BlockStats {
+        device: None,
+        qdev: None,
+        node_name: Some(node.name().to_owned()),
+        stats: of_node(node.highest_written()),
+        parent: node.child().map(|child| Box::new(node_stats(child))),
     }
 }
 

@@ -8,9 +8,8 @@ use qapi_schema::{Error, ErrorClass};
 use vl::sync::Mutex;
 use vl::{Observer, Vm};
 
-use crate::backend::{BackendOptions, BlockBackend};
+use crate::backend::{BackendOptions, BlockBackend, node_stats};
 use crate::graph::Graph;
-use crate::statistics;
 use crate::workers::Workers;
 
 /// Nodes and backends of a VM.
@@ -129,15 +128,7 @@ impl Commands for Block {
         if query_nodes != Some(true) {
             return Ok(self.backends.all().iter().map(|backend| backend.stats()).collect());
         }
-        let nodes = self.graph.nodes();
-        let stats = nodes.iter().map(|node| BlockStats {
-            device: None,
-            qdev: None,
-            node_name: Some(node.name().to_owned()),
-            stats: statistics::of_node(node.highest_written()),
-            parent: None,
-        });
-        Ok(stats.collect())
+        Ok(self.graph.nodes().iter().map(|node| node_stats(node)).collect())
     }
 }
 

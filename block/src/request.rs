@@ -70,8 +70,11 @@ impl Operation {
     }
 
     /// Whether it changes what can be read.
-    pub const fn writes_data(&self) -> bool {
-        matches!(self, Self::Write { .. } | Self::WriteZeroes { .. })
+    pub const fn changes_the_disk(&self) -> bool {
+        match self {
+            Self::Write { .. } | Self::Discard { .. } | Self::WriteZeroes { .. } => true,
+            Self::Read { .. } | Self::Flush => false,
+        }
     }
 }
 

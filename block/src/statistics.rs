@@ -15,7 +15,6 @@ pub struct Statistics {
     write: Counter,
     flush: Counter,
     unmap: Counter,
-    highest_written: AtomicU64,
     /// Nanoseconds from `epoch` to the end of the latest operation, 0 before the first.
     latest: AtomicU64,
 }
@@ -37,7 +36,6 @@ impl Default for Statistics {
             write: Counter::default(),
             flush: Counter::default(),
             unmap: Counter::default(),
-            highest_written: AtomicU64::new(0),
             latest: AtomicU64::new(0),
         }
     }
@@ -48,16 +46,14 @@ impl Statistics {
     pub fn done(&self, operation: &Operation, started: Instant) {
         let counter = self.counter(operation);
         counter.operations.fetch_add(1, Relaxed);
-        if let Some((offset, length)) = operation.range() {
+        if let Some((_, length)) = operation.range() {
             counter.bytes.fetch_add(length, Relaxed);
-            if operation.writes_data() {
-                self.highest_written.fetch_max(offset.saturating_add(length), Relaxed);
-            }
         }
         self.took(counter, started);
     }
 
-    /// Counts an operation that failed, whatever became of it.
+    /// Counts an operation that failed for the guest. As in QEMU one that is held counts when it is answered, and one
+    /// whose error is ignored as done.
     pub fn failed(&self, operation: &Operation, started: Instant) {
         let counter = self.counter(operation);
         counter.failed.fetch_add(1, Relaxed);
@@ -85,8 +81,8 @@ impl Statistics {
         }
     }
 
-    /// As `query-blockstats` shows them.
-    pub fn to_qapi(&self) -> BlockDeviceStats {
+    /// As `query-blockstats` shows them, with the highest offset written to of the node.
+    pub fn to_qapi(&self, highest_written: u64) -> BlockDeviceStats {
         let latest = self.latest.load(Relaxed);
         let idle = (latest > 0).then(|| nanoseconds(self.epoch, Instant::now()).saturating_sub(latest));
         BlockDeviceStats {
@@ -109,7 +105,9 @@ impl Statistics {
             invalid_rd_operations: load(&self.read.invalid),
             invalid_wr_operations: load(&self.write.invalid),
             invalid_unmap_operations: load(&self.unmap.invalid),
-            ..of_node(self.highest_written.load(Relaxed))
+            account_invalid: true,
+            account_failed: true,
+            ..of_node(highest_written)
         }
     }
 }
@@ -148,7 +146,7 @@ pub fn of_node(highest_written: u64) -> BlockDeviceStats {
         invalid_flush_operations: 0,
         invalid_unmap_operations: 0,
         account_invalid: false,
-        account_failed: true,
+        account_failed: false,
         timed_stats: Vec::new(),
     }
 }
