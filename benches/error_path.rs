@@ -35,7 +35,9 @@ fn main() {
     add(json!({"driver": "quota", "node-name": "pool", "limit": 0, "file": "file"}));
     let node = block.graph().attach("pool", true, "benchmark").expect("attached");
     let policy = ErrorPolicy::new(None, None).expect("the default");
-    let disk = block.add_backend(BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy });
+    let disk = block
+        .add_backend(BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy })
+        .expect("a thread");
     let (vm, end) = (block.vm().clone(), machine.end());
     let running = machine.start(true).expect("started");
     let daemon = std::thread::spawn(|| running.run());

@@ -18,15 +18,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The monitor is where events go; the VM emits them; the block layer stops the VM.
     let server = Server::new(&Version::of_package("embed 1.0"))?;
     let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
-    let block = Arc::new(Block::new(vm.clone())?);
+    let block = Arc::new(Block::new(vm.clone()));
 
     // A disk of 1 MiB on 64 KiB of storage, and the backend that the VMM's device submits to.
     block.blockdev_add(options(json!({"driver": "null-co", "node-name": "file", "size": 1 << 20}))?)?;
     block.blockdev_add(pool(64 << 10)?)?;
     let node = block.graph().attach("pool", true, "device 'disk0'")?;
     let policy = ErrorPolicy::new(None, None)?;
-    let disk =
-        block.add_backend(BackendOptions { qom_path: "/machine/disk0".into(), device: "disk0".into(), node, policy });
+    let options = BackendOptions { qom_path: "/machine/disk0".into(), device: "disk0".into(), node, policy };
+    let disk = block.add_backend(options)?;
 
     // Add `server.listen(...)` and every QMP client can watch.
     let handle = server.handle();

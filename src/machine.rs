@@ -38,7 +38,7 @@ impl Machine {
         let server = Server::new(&Version::of_package(PACKAGE))?;
         let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
         vm.observe(MONITOR_PRIORITY, Arc::new(DelayedEvents(server.broadcaster())));
-        let block = Arc::new(Block::new(vm.clone())?);
+        let block = Arc::new(Block::new(vm.clone()));
         let exports = Arc::new(Exports::new(block.clone()));
         Ok(Self { vm, block, exports, server, end: channel() })
     }

@@ -33,7 +33,8 @@ pub struct BlockBackend {
     node: Attachment,
     policy: ErrorPolicy,
     vm: Arc<Vm>,
-    workers: Arc<Workers>,
+    /// Its own, so that no hung disk keeps another from going on.
+    workers: Workers,
     queue: Mutex<Queue>,
     drained: Condvar,
     io_status: Mutex<BlockDeviceIoStatus>,
@@ -54,7 +55,7 @@ pub struct BackendOptions {
 }
 
 impl BlockBackend {
-    pub(crate) fn new(options: BackendOptions, vm: Arc<Vm>, workers: Arc<Workers>, running: bool) -> Self {
+    pub(crate) fn new(options: BackendOptions, vm: Arc<Vm>, workers: Workers, running: bool) -> Self {
         let BackendOptions { qom_path, device, node, policy } = options;
         Self {
             qom_path,

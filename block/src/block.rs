@@ -1,7 +1,6 @@
 //! The block layer of one VM: its nodes and its backends, and what `block-core.json` asks of them.
 
-use std::io;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use qapi_schema::block_core::{BlockDeviceInfo, BlockInfo, BlockStats, BlockdevOptions, Commands};
 use qapi_schema::{Error, ErrorClass};
@@ -9,6 +8,7 @@ use vl::sync::Mutex;
 use vl::{Observer, Vm};
 
 use crate::backend::{BackendOptions, BlockBackend, node_stats};
+use crate::error::message;
 use crate::graph::Graph;
 use crate::workers::Workers;
 
@@ -17,7 +17,6 @@ pub struct Block {
     vm: Arc<Vm>,
     graph: Graph,
     backends: Arc<Backends>,
-    workers: Arc<Workers>,
 }
 
 /// Backends are told of every change of the run state, before anybody who depends on disks at start, after them at stop.
@@ -25,17 +24,14 @@ const PRIORITY: vl::Priority = 0;
 
 /// The backends in use, as an observer. Its lock comes after the VM's, before those of a backend.
 #[derive(Default)]
-struct Backends(Mutex<Vec<Weak<BlockBackend>>>);
+struct Backends(Mutex<Vec<Arc<BlockBackend>>>);
 
 impl Block {
     /// The block layer of `vm`, without nodes.
-    ///
-    /// # Errors
-    /// The system refuses a thread.
-    pub fn new(vm: Arc<Vm>) -> io::Result<Self> {
+    pub fn new(vm: Arc<Vm>) -> Self {
         let backends = Arc::new(Backends::default());
         vm.observe(PRIORITY, backends.clone());
-        Ok(Self { vm, graph: Graph::default(), backends, workers: Arc::new(Workers::new()?) })
+        Self { vm, graph: Graph::default(), backends }
     }
 
     /// The nodes.
@@ -49,22 +45,29 @@ impl Block {
     }
 
     /// A new backend, for a device or an export.
-    pub fn add_backend(&self, options: BackendOptions) -> Arc<BlockBackend> {
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn add_backend(&self, options: BackendOptions) -> Result<Arc<BlockBackend>, Error> {
+        let workers = Workers::new().map_err(|error| Error::generic(message(&error)))?;
         // In one transaction, for it must neither miss a stop nor start out running in a stopped VM.
-        self.vm.transaction(|tx| {
-            let backend = BlockBackend::new(options, self.vm.clone(), self.workers.clone(), tx.is_running());
-            let backend = Arc::new(backend);
-            self.backends.0.lock().push(Arc::downgrade(&backend));
+        Ok(self.vm.transaction(|tx| {
+            let backend = Arc::new(BlockBackend::new(options, self.vm.clone(), workers, tx.is_running()));
+            self.backends.0.lock().push(backend.clone());
             backend
-        })
+        }))
+    }
+
+    /// Removes a backend whose last request was answered, and frees its node, whoever still looks at the backend.
+    pub fn remove_backend(&self, backend: &Arc<BlockBackend>) {
+        self.vm.transaction(|_| self.backends.0.lock().retain(|other| !Arc::ptr_eq(other, backend)));
+        backend.node().detach();
     }
 }
 
 impl Backends {
     fn all(&self) -> Vec<Arc<BlockBackend>> {
-        let mut backends = self.0.lock();
-        backends.retain(|backend| backend.strong_count() > 0);
-        backends.iter().filter_map(Weak::upgrade).collect()
+        self.0.lock().clone()
     }
 }
 

@@ -93,16 +93,18 @@ impl Exports {
         server.stop();
     }
 
-    /// What is to be done when an export is gone: the last to know of its backend is the last to use its node.
+    /// What is to be done when an export is gone.
     fn farewell(&self, id: String) -> impl FnOnce() + Send + Sync + use<> {
         let exports = Arc::clone(&self.exports);
-        let vm = Arc::clone(self.block.vm());
+        let block = Arc::clone(&self.block);
         move || {
             let mut exports = exports.lock();
             let gone = exports.iter().position(|export| export.id == id).map(|at| exports.remove(at));
             drop(exports);
-            drop(gone);
-            vm.emit(&event::BlockExportDeleted { id });
+            if let Some(gone) = gone {
+                block.remove_backend(&gone.backend);
+            }
+            block.vm().emit(&event::BlockExportDeleted { id });
         }
     }
 
@@ -159,8 +161,9 @@ impl Commands for Exports {
         let options = ExportOptions { name: name.clone(), description, writable, writethrough };
 
         let qom_path = format!("/exports/{id}");
-        let backend = self.block.add_backend(BackendOptions { qom_path, device: String::new(), node, policy });
+        let backend = self.block.add_backend(BackendOptions { qom_path, device: String::new(), node, policy })?;
         if !server.add(options, backend.clone(), self.farewell(id.clone())) {
+            self.block.remove_backend(&backend);
             return Err(Error::generic(format!("NBD server already has export named '{name}'")));
         }
         self.exports.lock().push(Export { id, name, backend, shutting_down: false });

@@ -1,4 +1,4 @@
-//! The threads that retry what waited while the VM was stopped: started as needed, a few at most.
+//! The threads that retry what waited while the VM was stopped: one always, more as needed, a few at most.
 
 use std::collections::VecDeque;
 use std::io;
@@ -38,7 +38,7 @@ impl Workers {
         Ok(Self(shared))
     }
 
-    /// Queues jobs, without blocking.
+    /// Queues jobs, without blocking. Threads beyond the first end when there is nothing to do.
     pub fn run(&self, jobs: impl IntoIterator<Item = Job>) {
         let mut state = self.0.state.lock();
         state.jobs.extend(jobs);
@@ -75,6 +75,10 @@ impl Shared {
 
     fn next(&self) -> Option<Job> {
         let mut state = self.state.lock();
+        if state.jobs.is_empty() && state.threads > 1 {
+            state.threads -= 1;
+            return None;
+        }
         state.idle += 1;
         self.wake.wait_while(&mut state, |state| state.jobs.is_empty() && !state.closed);
         state.idle -= 1;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use qapi_schema::Error;
 
@@ -10,19 +11,20 @@ use super::registry::{Registry, UserId};
 use crate::driver::Usage;
 use crate::node::Node;
 
-/// A node in use. It stays until this is dropped, and other processes are kept out of its image.
+/// A node in use. Until this is detached or dropped the node stays, and other processes are kept out of its image.
 pub struct Attachment {
     node: Arc<Node>,
     registry: Arc<Registry>,
     user: UserId,
     usage: Usage,
+    detached: AtomicBool,
 }
 
 impl Attachment {
     pub(super) fn new(registry: &Arc<Registry>, name: &str, usage: Usage, user: &str) -> Result<Self, Error> {
         let (node, user) = registry.attach(name, user)?;
         match node.acquire(usage) {
-            Ok(()) => Ok(Self { node, registry: Arc::clone(registry), user, usage }),
+            Ok(()) => Ok(Self { node, registry: Arc::clone(registry), user, usage, detached: AtomicBool::new(false) }),
             Err(error) => {
                 drop(registry.detach(name, user));
                 Err(error)
@@ -33,6 +35,14 @@ impl Attachment {
     /// Whether writes are refused: by the node, or because it is used for reading only.
     pub fn read_only(&self) -> bool {
         self.usage != Usage::Write || self.node.read_only()
+    }
+
+    /// Ends the use of the node, which may still be looked at through this.
+    pub fn detach(&self) {
+        if !self.detached.swap(true, Ordering::AcqRel) {
+            self.node.release(self.usage);
+            drop(self.registry.detach(self.node.name(), self.user));
+        }
     }
 
     /// The node.
@@ -51,8 +61,7 @@ impl Deref for Attachment {
 
 impl Drop for Attachment {
     fn drop(&mut self) {
-        self.node.release(self.usage);
-        drop(self.registry.detach(self.node.name(), self.user));
+        self.detach();
     }
 }
 

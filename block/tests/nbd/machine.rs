@@ -30,7 +30,7 @@ impl Machine {
     pub fn new() -> Self {
         let events = Arc::new(Events::default());
         let vm = Arc::new(Vm::new(events.clone(), SystemClock));
-        let block = Arc::new(Block::new(vm.clone()).expect("threads"));
+        let block = Arc::new(Block::new(vm.clone()));
         let exports = Exports::new(block.clone());
         let directory = tempfile::tempdir().expect("directory");
         let machine = Self { vm, block, exports, events, directory };

@@ -1,5 +1,7 @@
 //! A VM with one disk for the tests of held requests: an event log to check, and a thin pool that can be made larger.
 
+#![allow(dead_code, reason = "not every test uses all of it")]
+
 use std::sync::Arc;
 
 use block::backend::{BackendOptions, BlockBackend};
@@ -71,12 +73,13 @@ impl Setup {
     pub fn new(file: Value, limit: u64) -> Self {
         let log = Arc::new(EventLog::default());
         let vm = Arc::new(Vm::new(log.clone(), SystemClock));
-        let block = Arc::new(Block::new(vm.clone()).expect("threads"));
+        let block = Arc::new(Block::new(vm.clone()));
         block.blockdev_add(options(&file)).expect("the file");
         block.blockdev_add(pool(&file, limit)).expect("the pool");
         let node = block.graph().attach("pool", true, "test").expect("attached");
         let policy = ErrorPolicy::new(None, None).expect("the default");
-        let disk = block.add_backend(BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy });
+        let options = BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy };
+        let disk = block.add_backend(options).expect("a thread");
         vm.transaction(|tx| tx.vm_start()).expect("started");
         Self { vm, block, disk, log, file }
     }
@@ -84,6 +87,12 @@ impl Setup {
     /// Gives the pool another limit.
     pub fn set_limit(&self, limit: u64) {
         self.block.blockdev_reopen(vec![pool(&self.file, limit)]).expect("reopened");
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        self.block.remove_backend(&self.disk);
     }
 }
 
