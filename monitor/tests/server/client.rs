@@ -1,0 +1,102 @@
+//! A QMP client that blocks.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// A test that waits longer has failed: it must not hang.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct Client<S = UnixStream> {
+    pub stream: S,
+    reader: BufReader<S>,
+}
+
+impl Client {
+    /// A client that has been greeted.
+    pub fn greeted(path: &Path) -> Self {
+        Self::over(UnixStream::connect(path).expect("the server listens"))
+    }
+
+    /// A client that has negotiated.
+    pub fn connect(path: &Path) -> Self {
+        let mut client = Self::greeted(path);
+        client.negotiate();
+        client
+    }
+
+    /// A client on a stream that is connected.
+    pub fn over(stream: UnixStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        Self::on(stream.try_clone().expect("descriptor"), stream)
+    }
+
+    /// Says that nothing more will come.
+    pub fn end_output(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("connected");
+    }
+}
+
+impl Client<TcpStream> {
+    pub fn over_tcp(stream: TcpStream) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
+        Self::on(stream.try_clone().expect("descriptor"), stream)
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    fn on(reader: S, stream: S) -> Self {
+        let mut client = Self { stream, reader: BufReader::new(reader) };
+        let greeting = client.receive();
+        assert!(greeting["QMP"]["capabilities"].is_array(), "not a greeting: {greeting}");
+        client
+    }
+
+    pub fn negotiate(&mut self) {
+        assert_eq!(self.execute(&json!({"execute": "qmp_capabilities"})), json!({"return": {}}));
+    }
+
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("connected");
+    }
+
+    /// The next message, or null at the end.
+    pub fn receive(&mut self) -> Value {
+        let mut line = String::new();
+        self.reader.read_line(&mut line).expect("a message in time");
+        if line.is_empty() {
+            return Value::Null;
+        }
+        let text = line.strip_suffix("\r\n").unwrap_or_else(|| panic!("not a line: {line:?}"));
+        assert!(text.is_ascii());
+        serde_json::from_str(text).expect("JSON")
+    }
+
+    /// Sends a request and returns the next message.
+    pub fn execute(&mut self, request: &Value) -> Value {
+        self.send(request.to_string());
+        self.receive()
+    }
+
+    /// Runs a command without arguments, with this id.
+    pub fn request(&mut self, command: &str, id: u32) {
+        self.send(json!({"execute": command, "id": id}).to_string());
+    }
+
+    /// The names of the events, and the ids of the replies, up to and with the reply of this id.
+    pub fn until(&mut self, id: u32) -> Vec<String> {
+        let mut names = Vec::new();
+        loop {
+            let message = self.receive();
+            assert!(!message.is_null(), "the server left after {names:?}");
+            names.push(message["event"].as_str().map_or_else(|| message["id"].to_string(), Into::into));
+            if message["id"] == json!(id) {
+                return names;
+            }
+        }
+    }
+}
