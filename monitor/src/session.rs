@@ -11,8 +11,8 @@
 //! Exactly one reply belongs to each item of the input, in its order: whoever runs a request answers it before asking
 //! for the next item.
 
-use qapi_schema::{Arguments, Error, ErrorClass, FromValue, Members, Visitor};
-use serde_json::Value;
+use qapi_schema::control::QMPCapability;
+use qapi_schema::{Arguments, Error, ErrorClass, Members, Visitor};
 
 use crate::json::Parser;
 use crate::request::Request;
@@ -89,23 +89,11 @@ fn refuse(request: Request, desc: &str) -> Step {
 fn read_capabilities(arguments: Arguments) -> Result<(), Error> {
     let root = Visitor::json();
     let mut members = Members::new(arguments, &root);
-    let enabled = members.optional::<Vec<Capability>>("enable")?;
+    let enabled = members.optional::<Vec<QMPCapability>>("enable")?;
     members.finish()?;
     match enabled.unwrap_or_default().first() {
         None => Ok(()),
-        Some(Capability::Oob) => Err(Error::generic("Capability oob is not available")),
-    }
-}
-
-/// QAPI's `QMPCapability`.
-enum Capability {
-    Oob,
-}
-
-impl FromValue for Capability {
-    fn from_value(value: Value, at: &Visitor<'_>) -> Result<Self, Error> {
-        let name = String::from_value(value, at)?;
-        if name == "oob" { Ok(Self::Oob) } else { Err(at.invalid_value(name)) }
+        Some(capability) => Err(Error::generic(format!("Capability {capability} is not available"))),
     }
 }
 
@@ -113,6 +101,7 @@ impl FromValue for Capability {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::Value;
 
     const NEGOTIATE: &str = r#"{"execute": "qmp_capabilities"}"#;
 
