@@ -75,8 +75,12 @@ impl Endpoint {
     }
 }
 
+/// The number of the error, which `io::Error` appends, is left out: this is for people.
 fn within(place: &str, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{place}: {error}"))
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    let text = number.and_then(|number| text.strip_suffix(&number)).unwrap_or(&text);
+    io::Error::new(error.kind(), format!("{place}: {text}"))
 }
 
 impl fmt::Display for Endpoint {
