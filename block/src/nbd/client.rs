@@ -212,6 +212,11 @@ impl Submitter {
         Ok(self.line.socket.send_all(&mut [IoSlice::new(&farewell)], None)?)
     }
 
+    /// Closes the connection at once: what is outstanding will not be answered.
+    pub fn hang_up(self) {
+        self.line.socket.hang_up();
+    }
+
     fn send(&mut self, header: RequestHeader, payload: &[u8]) -> Result<Cookie, ClientError> {
         let cookie = Cookie(self.next);
         self.next += 1;
