@@ -1,0 +1,96 @@
+//! Protocol scripts: scenes played with the real daemon, and the examples of the schema.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod examples;
+mod pattern;
+mod runner;
+mod script;
+
+use std::fs;
+use std::path::Path;
+
+use script::Script;
+
+/// One test per script: `a_test` plays `a-test.qmp`.
+macro_rules! scripts {
+    ($($name:ident)*) => {
+        const SCRIPTS: &[&str] = &[$(stringify!($name)),*];
+        $(
+            #[test]
+            fn $name() {
+                play(stringify!($name));
+            }
+        )*
+    };
+}
+
+scripts! {
+    block_resize
+    blockdev_add
+    blockdev_del
+    blockdev_reopen
+    cont_with_the_disk_still_full
+    eio_stops_the_vm
+    enospc_stops_the_vm
+    error_classes
+    every_write_can_be_held
+    export_removed_while_held
+    exports
+    guest_that_leaves
+    held_write_survives_many_rounds
+    image_lock
+    io_status
+    json_dialect
+    late_client_asks_after_resume
+    late_client_asks_why
+    nbd_server
+    negotiation
+    not_started_yet
+    policy_enospc
+    policy_ignore
+    policy_ignore_reads
+    policy_report
+    policy_stop_for_reads
+    quit
+    quit_while_held
+    quota_of_the_file_system
+    read_only_export
+    reports_are_limited_stops_are_not
+    requests_wait_while_stopped
+    reset_while_running
+    reset_while_stopped
+    statistics
+    stop_and_cont_twice
+    stop_carries_its_reason
+    trim_gives_space_back
+    two_disks_fail_in_one_stop
+    two_monitors
+    user_stop
+}
+
+fn directory() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/scripts"))
+}
+
+fn play(name: &str) {
+    let file = format!("{}.qmp", name.replace('_', "-"));
+    let text = fs::read_to_string(directory().join(&file)).expect("a script");
+    let own = tempfile::tempdir().expect("a directory");
+    let outcome = Script::parse(&format!("tests/scripts/{file}"), &text, own.path());
+    if let Err(error) = outcome.and_then(|script| runner::play(&script, own)) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn no_script_is_forgotten() {
+    let files = fs::read_dir(directory()).expect("readable").map(|entry| entry.expect("readable").file_name());
+    let names = files.filter_map(|name| Some(name.to_str()?.strip_suffix(".qmp")?.replace('-', "_")));
+    let mut names: Vec<_> = names.collect();
+    names.sort_unstable();
+    assert_eq!(names, SCRIPTS);
+}

@@ -1,0 +1,248 @@
+//! Plays a script with a real daemon.
+//!
+//! A script is complete: once it is through the daemon is told to end, and every client that is still there must receive
+//! nothing but what that causes. So a message that a script does not mention fails it, even if it comes at the very end.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::pattern::{Bindings, Pattern};
+use crate::script::{Action, ClientAction, GuestAction, MGMT, Script, Step};
+use crate::support::DEADLINE;
+use crate::support::daemon::Daemon;
+use crate::support::guest::Guest;
+use crate::support::qmp::{NoMessage, QmpClient};
+
+/// Plays a script, in the directory that it was read for. The error says which line was not as expected, and how.
+pub fn play(script: &Script, directory: TempDir) -> Result<(), String> {
+    for (name, size) in &script.files {
+        let file = File::create(directory.path().join(name));
+        file.and_then(|file| file.set_len(*size)).map_err(|error| format!("{name}: {error}"))?;
+    }
+    let mut scene = Scene::new(Daemon::start(directory, &script.options)?);
+    if !script.says_when_mgmt_comes() {
+        scene.client(MGMT, &ClientAction::Connect)?;
+    }
+    for step in &script.steps {
+        scene.step(&step.action).map_err(|error| scene.report(step, &error))?;
+    }
+    scene.end().map_err(|error| format!("after the last step: {error}"))
+}
+
+impl Script {
+    fn says_when_mgmt_comes(&self) -> bool {
+        let mut of_mgmt = self.steps.iter().filter_map(|step| match &step.action {
+            Action::Client(name, action) if name == MGMT => Some(action),
+            Action::Client(..) | Action::Guest(..) => None,
+        });
+        matches!(of_mgmt.next(), Some(ClientAction::Open | ClientAction::Connect))
+    }
+}
+
+struct Scene {
+    daemon: Daemon,
+    clients: HashMap<String, Client>,
+    guests: HashMap<String, Guest>,
+    bindings: Bindings,
+    /// A client was told that the daemon ends.
+    shut_down: bool,
+}
+
+struct Client {
+    qmp: QmpClient,
+    last_sent: Vec<u8>,
+}
+
+impl Scene {
+    fn new(daemon: Daemon) -> Self {
+        let (clients, guests) = (HashMap::new(), HashMap::new());
+        Self { daemon, clients, guests, bindings: Bindings::new(), shut_down: false }
+    }
+
+    fn step(&mut self, action: &Action) -> Result<(), String> {
+        let (name, outcome) = match action {
+            Action::Client(name, action) => (name, self.client(name, action)),
+            Action::Guest(name, action) => (name, self.guest(name, action)),
+        };
+        outcome.map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn client(&mut self, name: &str, action: &ClientAction) -> Result<(), String> {
+        let socket = self.daemon.qmp_socket();
+        match action {
+            ClientAction::Connect => self.arrive(name, QmpClient::connect(&socket)?),
+            ClientAction::Open => self.arrive(name, QmpClient::open(&socket).map_err(|error| error.to_string())?),
+            ClientAction::Disconnect => {
+                self.connected(name)?;
+                self.clients.remove(name);
+                Ok(())
+            }
+            ClientAction::Closed => match self.connected(name)?.qmp.receive() {
+                Err(NoMessage::Closed) => Ok(()),
+                Err(other) => Err(other.to_string()),
+                Ok(message) => Err(format!("was to be disconnected\n  + message: {message}")),
+            },
+            ClientAction::Send(bytes) => {
+                let client = self.connected(name)?;
+                client.last_sent.clone_from(bytes);
+                client.qmp.send(bytes).map_err(|error| error.to_string())
+            }
+            ClientAction::Receive(pattern) => {
+                let message = self.connected(name)?.qmp.receive();
+                self.check(pattern, message)
+            }
+            ClientAction::ReceiveAmong(pattern) => {
+                let mut bindings = self.bindings.clone();
+                let wanted = |message: &Value| pattern.differences(message, &mut bindings).is_empty();
+                let message = self.connected(name)?.qmp.receive_among(wanted);
+                self.check(pattern, message)
+            }
+            ClientAction::ReceiveAtLast(pattern) => self.receive_at_last(name, pattern),
+        }
+    }
+
+    fn receive_at_last(&mut self, name: &str, pattern: &Pattern) -> Result<(), String> {
+        let start = Instant::now();
+        loop {
+            let message = self.connected(name)?.qmp.receive();
+            let outcome = self.check(pattern, message);
+            if outcome.is_ok() || start.elapsed() > DEADLINE {
+                return outcome;
+            }
+            let Client { qmp, last_sent } = self.connected(name)?;
+            qmp.send(last_sent).map_err(|error| error.to_string())?;
+        }
+    }
+
+    fn arrive(&mut self, name: &str, qmp: QmpClient) -> Result<(), String> {
+        self.clients.insert(name.into(), Client { qmp, last_sent: Vec::new() });
+        Ok(())
+    }
+
+    fn connected(&mut self, name: &str) -> Result<&mut Client, String> {
+        self.clients.get_mut(name).ok_or_else(|| "is not connected".into())
+    }
+
+    fn check(&mut self, pattern: &Pattern, message: Result<Value, NoMessage>) -> Result<(), String> {
+        let message = message.map_err(|error| format!("{error}\n  - message: {pattern}"))?;
+        let differences = pattern.differences(&message, &mut self.bindings);
+        if differences.is_empty() {
+            self.shut_down |= message["event"] == "SHUTDOWN";
+            return Ok(());
+        }
+        let diff: String = differences.iter().map(ToString::to_string).collect();
+        Err(format!("not what was expected\n{diff}  in {message}"))
+    }
+
+    fn guest(&mut self, name: &str, action: &GuestAction) -> Result<(), String> {
+        if let GuestAction::Connect(export) = action {
+            let guest = Guest::connect(&self.daemon.nbd_socket(), export)?;
+            self.guests.insert(name.into(), guest);
+            return Ok(());
+        }
+        let guest = self.guests.get_mut(name).ok_or("is not connected")?;
+        match action {
+            GuestAction::Connect(_) => Ok(()),
+            GuestAction::Disconnect => {
+                self.guests.remove(name).into_iter().for_each(Guest::vanish);
+                Ok(())
+            }
+            GuestAction::Closed => guest.closed(),
+            GuestAction::Start(operation) => guest.start(operation),
+            GuestAction::Ok(content) => match (guest.answer()?, content) {
+                (Ok(_), None) => Ok(()),
+                (Ok(data), Some(content)) => match data.iter().position(|byte| byte != content) {
+                    None if !data.is_empty() => Ok(()),
+                    None => Err("nothing was read".into()),
+                    Some(at) => Err(format!("  - [{at}]: {content:#04x}\n  + [{at}]: {:#04x}", data[at])),
+                },
+                (Err(error), _) => Err(format!("the request failed\n  + {error}")),
+            },
+            GuestAction::Error(errno) => match guest.answer()? {
+                Err(error) if error.raw_os_error() == Some(*errno) => Ok(()),
+                Err(error) => Err(format!("the request failed otherwise\n  + {error}")),
+                Ok(_) => Err("the request succeeded".into()),
+            },
+            GuestAction::Waits => match guest.answered()? {
+                0 => Ok(()),
+                answered => Err(format!("{answered} requests were answered")),
+            },
+        }
+    }
+
+    /// The daemon ends. Whoever is still connected is told that and nothing else, and no request is answered any more.
+    fn end(mut self) -> Result<(), String> {
+        let reason = if self.shut_down { "..." } else { r#""host-signal""# };
+        let shutdown = format!(r#"{{"event": "SHUTDOWN", "data": {{"guest": false, "reason": {reason}}}, ...}}"#);
+        let shutdown = Pattern::parse(&shutdown)?;
+        let export_deleted = Pattern::parse(r#"{"event": "BLOCK_EXPORT_DELETED", ...}"#)?;
+        if !self.shut_down {
+            self.daemon.terminate();
+        }
+        for (name, mut client) in std::mem::take(&mut self.clients) {
+            loop {
+                let expected = match client.qmp.receive() {
+                    Err(NoMessage::Closed) => break,
+                    Ok(message) if message["event"] == "BLOCK_EXPORT_DELETED" => {
+                        self.check(&export_deleted, Ok(message))
+                    }
+                    message => self.check(&shutdown, message),
+                };
+                expected.map_err(|error| format!("{name}: {error}"))?;
+            }
+        }
+        for (name, guest) in &mut self.guests {
+            guest.closed().map_err(|error| format!("{name}: {error}"))?;
+        }
+        self.daemon.wait()
+    }
+
+    fn report(&self, step: &Step, error: &str) -> String {
+        let stderr = self.daemon.stderr();
+        let daemon = if stderr.is_empty() { String::new() } else { format!("\nthe daemon said:\n{stderr}") };
+        format!("{}:{}: {error}{daemon}", step.file, step.line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is said of a script that must fail.
+    fn failure(text: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let script = Script::parse("scene.qmp", text, directory.path()).expect("valid");
+        play(&script, directory).expect_err("it does not go like this")
+    }
+
+    #[test]
+    fn a_wrong_message_is_shown_with_its_line_and_what_differs() {
+        let said = failure(
+            "# Scene.\n\n-> { \"execute\": \"query-status\" }\n\
+             <- { \"return\": { \"running\": true,\n                 \"status\": \"paused\" } }\n",
+        );
+        assert_eq!(
+            said,
+            "scene.qmp:4: mgmt: not what was expected\n  \
+               - return.status: \"paused\"\n  + return.status: \"running\"\n  \
+               in {\"return\":{\"running\":true,\"status\":\"running\"}}"
+        );
+    }
+
+    #[test]
+    fn a_message_that_is_not_mentioned_fails_the_script() {
+        let said = failure("# Scene.\n-> { \"execute\": \"stop\" }\n<- { \"event\": \"STOP\", ... }\n");
+        assert!(said.starts_with("after the last step: mgmt: "), "{said}");
+        assert!(said.ends_with("in {\"return\":{}}"), "{said}");
+    }
+
+    #[test]
+    fn a_daemon_that_does_not_start_says_why() {
+        let said = failure("# Scene.\n$ --nonsense\n");
+        assert!(said.ends_with("whystop: --nonsense: invalid option\n"), "{said}");
+    }
+}
