@@ -1,0 +1,223 @@
+//! Arguments that make no sense: the command says which and why, and ends with status 1.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::Stdio;
+
+use crate::support::daemon::{wait, whystop};
+
+/// Runs the command in `directory`, which must be refused, and returns what it says.
+fn refused(directory: &Path, arguments: &[impl AsRef<OsStr>]) -> String {
+    let mut command = whystop();
+    command.args(arguments).current_dir(directory).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let status = wait(&mut child);
+    // One that was not refused has not ended.
+    let _ = child.kill();
+    let mut stderr = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut stderr).expect("UTF-8");
+    let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}\n{stderr}"));
+    assert_eq!(status.code(), Some(1), "{command:?}\n{stderr}");
+    stderr
+}
+
+/// Each of these command lines is refused with its line, in which `...` stands for any text.
+fn each_is_refused(directory: &Path, cases: &[(&[&str], &str)]) {
+    for (arguments, expected) in cases {
+        let said = refused(directory, arguments);
+        let line = said.strip_prefix("whystop: ").and_then(|said| said.strip_suffix('\n'));
+        let line = line.unwrap_or_else(|| panic!("{arguments:?}: {said}"));
+        assert!(is_like(line, expected), "{arguments:?}\n  - {expected}\n  + {line}");
+    }
+}
+
+fn is_like(line: &str, expected: &str) -> bool {
+    let Some((before, after)) = expected.split_once("...") else {
+        return line == expected;
+    };
+    let rest = line.strip_prefix(before);
+    rest.is_some_and(|rest| rest.char_indices().any(|(at, _)| is_like(&rest[at..], after)) || after.is_empty())
+}
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+#[test]
+fn an_option_that_does_not_exist_or_lacks_its_value_is_named() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["--blokdev", "x"], "--blokdev: invalid option"),
+            (&["-x"], "-x: invalid option"),
+            (&["disk.img"], "unexpected argument 'disk.img'"),
+            (&["--export"], "--export: option requires a value"),
+            (&["-S=1"], "-S: option takes no value"),
+        ],
+    );
+    let not_text = OsStr::from_bytes(b"--pidfile=\xff");
+    assert_eq!(refused(directory().path(), &[not_text]), "whystop: '--pidfile=\u{fffd}' is not valid UTF-8\n");
+}
+
+#[test]
+fn a_value_that_is_malformed_is_quoted() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["--blockdev", "file,node-name"], "--blockdev: Expected '=' after parameter 'node-name'"),
+            (&["--blockdev", "file,=x"], "--blockdev: Invalid parameter ''"),
+            (&["--blockdev", "null-co,a.b=1,a=2"], "--blockdev: Parameters 'a.*' used inconsistently"),
+            (&["--blockdev", "{\"driver\": "], "--blockdev: JSON parse error, premature end of input"),
+            (&["--blockdev", "{} {}"], "--blockdev: Expecting at most one JSON value"),
+            (&["--chardev", "pty,id=c"], "--chardev: 'pty' is not a valid char driver name"),
+            (&["--chardev", "socket,path=q"], "--chardev: Parameter 'id' is missing"),
+            (
+                &["--chardev", "socket,id=c,path=q,server=perhaps"],
+                "--chardev: Parameter 'server' expects 'on' or 'off'",
+            ),
+            (&["-qmp", "carrier-pigeon:x"], "--qmp: 'carrier-pigeon:x' is not a valid char driver"),
+            (&["-qmp", "tcp:127.0.0.1:99999,server=on"], "--qmp: '99999' is not a port"),
+            (&["-T", "block=loud"], "-T: 'block=loud': ..."),
+        ],
+    );
+}
+
+#[test]
+fn a_value_that_the_schema_refuses_is_named_by_its_path() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["--blockdev", "node-name=a"], "--blockdev: Parameter 'driver' is missing"),
+            (&["--blockdev", "null-co"], "--blockdev: 'node-name' must be specified for the root node"),
+            (&["--blockdev", "qcow2,node-name=a"], "--blockdev: Parameter 'driver' does not accept value 'qcow2'"),
+            (&["--blockdev", "null-co,node-name=a,filename=x"], "--blockdev: Parameter 'filename' is unexpected"),
+            (&["--blockdev", "file,node-name=a"], "--blockdev: Parameter 'filename' is missing"),
+            (&["--blockdev", "raw,node-name=a,file.driver=file"], "--blockdev: Parameter 'file.filename' is missing"),
+            (&["--export", "nbd,id=e"], "--export: Parameter 'node-name' is missing"),
+            (
+                &["--export", "nbd,id=e,node-name=a,werror=panic"],
+                "--export: Parameter 'werror' does not accept value 'panic'",
+            ),
+            (&["--nbd-server", "addr.type=unix"], "--nbd-server: Parameter 'addr.path' is missing"),
+        ],
+    );
+}
+
+#[test]
+fn a_size_that_no_disk_has_is_refused() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (
+                &["--blockdev", "null-co,node-name=a,size=-1"],
+                "--blockdev: Value '-1' is out of range for parameter 'size'",
+            ),
+            (
+                &["--blockdev", "null-co,node-name=a,size=99999999999999999999"],
+                "--blockdev: Invalid parameter type for 'size', expected: integer",
+            ),
+            (
+                &["--blockdev", "null-co,node-name=a,size=large"],
+                "--blockdev: Invalid parameter type for 'size', expected: integer",
+            ),
+            (
+                &["--blockdev", "quota,node-name=a,limit=-1,file.driver=null-co"],
+                "--blockdev: Parameter 'limit' expects ...",
+            ),
+            (
+                &["--blockdev", "raw,node-name=a,offset=-512,file.driver=null-co"],
+                "--blockdev: Value '-512' is out of range for parameter 'offset'",
+            ),
+            (
+                &["--blockdev", "raw,node-name=a,size=2048,file.driver=null-co,file.size=1024"],
+                "--blockdev: ...size (2048)...actual size of the containing file (1024)",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_or_no_image_is_named() {
+    let directory = directory();
+    fs::create_dir(directory.path().join("folder")).expect("a new directory");
+    each_is_refused(
+        directory.path(),
+        &[
+            (
+                &["--blockdev", "file,node-name=a,filename=missing.img"],
+                "--blockdev: Could not open 'missing.img': No such file or directory",
+            ),
+            (
+                &["--blockdev", "file,node-name=a,filename=folder"],
+                "--blockdev: Could not open 'folder': Is a directory",
+            ),
+            (
+                &["--blockdev", "file,node-name=a,filename=/dev/null"],
+                "--blockdev: 'file' driver requires '/dev/null' to be a regular file",
+            ),
+            (
+                &["--blockdev", "host_device,node-name=a,filename=folder"],
+                "--blockdev: 'host_device' driver requires 'folder' to be a block device",
+            ),
+            (&["--pidfile", "folder"], "--pidfile: ...'folder': Is a directory..."),
+            (&["--pidfile", "missing/pid"], "--pidfile: ...'missing/pid': No such file or directory..."),
+            (
+                &["--chardev", "socket,id=c,path=missing/q,server=on,wait=off", "--monitor", "c"],
+                "--monitor: ...missing/q...No such file or directory...",
+            ),
+            (
+                &["--nbd-server", "addr.type=unix,addr.path=missing/n"],
+                "--nbd-server: ...missing/n...No such file or directory...",
+            ),
+        ],
+    );
+}
+
+/// Nothing can be created in /proc, by nobody: a read-only directory for root, too.
+#[test]
+fn a_directory_that_can_t_be_written_is_named() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["--pidfile", "/proc/pid"], "--pidfile: ...'/proc/pid': ..."),
+            (&["-qmp", "unix:/proc/q,server=on,wait=off"], "--qmp: .../proc/q: ..."),
+            (&["--nbd-server", "addr.type=unix,addr.path=/proc/n"], "--nbd-server: .../proc/n..."),
+        ],
+    );
+}
+
+#[test]
+fn what_refers_to_nothing_or_comes_twice_is_named() {
+    let node = ["--blockdev", "null-co,node-name=a,read-only=on"];
+    let server = ["--nbd-server", "addr.type=unix,addr.path=n"];
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["--monitor", "nonsense"], "--monitor: chardev 'nonsense' not found..."),
+            (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev: Duplicate chardev 'c'"),
+            (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='' nor node-name='b'"),
+            (&[node, node].concat(), "--blockdev: Duplicate nodes with node-name='a'"),
+            (&[server, server].concat(), "--nbd-server: NBD server already running"),
+            (&[&node[..], &["--export", "nbd,id=e,node-name=a"]].concat(), "--export: NBD server not running"),
+            (
+                &[&server[..], &["--export", "nbd,id=e,node-name=b"]].concat(),
+                "--export: Cannot find device='' nor node-name='b'",
+            ),
+            (
+                &[&server[..], &node, &["--export", "nbd,id=e,node-name=a,writable=on"]].concat(),
+                "--export: Cannot export read-only node as writable",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_refused_command_leaves_nothing_behind() {
+    let directory = directory();
+    refused(directory.path(), &["--pidfile", "pid", "-qmp", "unix:q,server=on", "--blockdev", "nonsense"]);
+    let left: Vec<_> = fs::read_dir(directory.path()).expect("readable").collect();
+    assert!(left.is_empty(), "{left:?}");
+}

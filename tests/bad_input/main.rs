@@ -1,0 +1,10 @@
+//! Input that makes no sense, on the command line and on every socket: each gets a clear error, and the daemon goes on.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod command_line;
+mod nbd;
+mod qmp;
