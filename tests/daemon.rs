@@ -1,0 +1,193 @@
+//! The life of the process: how it starts, where it listens, how it ends.
+
+#![allow(clippy::expect_used)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use support::await_readable;
+use support::daemon::{Daemon, wait, wait_for_end, whystop};
+use support::qmp::{NoMessage, QmpClient};
+use tempfile::TempDir;
+
+const RUNNING: &str = r#"{"running":true,"status":"running"}"#;
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn start(options: &[&str]) -> Daemon {
+    Daemon::start(directory(), options).expect("a daemon")
+}
+
+/// A daemon whose only monitor is the one that `options` ask for.
+fn start_with_monitor(directory: &Path, options: &[&str]) -> Child {
+    let mut command = whystop();
+    command.args(options).current_dir(directory).stdin(Stdio::null());
+    command.spawn().expect("it starts")
+}
+
+/// Negotiates, looks around and says quit.
+fn use_and_quit(client: QmpClient) {
+    let mut client = client.negotiate().expect("a monitor");
+    assert_eq!(client.execute("query-status", Value::Null).expect("an answer").to_string(), RUNNING);
+    client.execute("quit", Value::Null).expect("an answer");
+    assert_eq!(client.event("SHUTDOWN"), Ok(json!({"guest": false, "reason": "host-qmp-quit"})));
+    assert_eq!(client.receive(), Err(NoMessage::Closed));
+}
+
+#[test]
+fn in_the_background_it_listens_before_the_command_returns_and_its_pidfile_goes_with_it() {
+    let directory = directory();
+    let mut command = whystop();
+    command.args(["--daemonize", "--pidfile", "pid", "-qmp", "unix:q,server=on,wait=off"]);
+    let status = command.current_dir(directory.path()).stdin(Stdio::null()).status().expect("it starts");
+    assert!(status.success());
+
+    // No second try.
+    let client = QmpClient::open(&directory.path().join("q")).expect("it listens");
+    let pid = fs::read_to_string(directory.path().join("pid")).expect("a pidfile");
+    let pid = pid.trim_end().parse().ok().and_then(Pid::from_raw).expect("a process id");
+    use_and_quit(client);
+    wait_for_end(pid).expect("an end");
+    let left: Vec<_> = fs::read_dir(directory.path()).expect("readable").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn in_the_background_an_error_is_that_of_the_command() {
+    let output = whystop().args(["--daemonize", "--blockdev", "nonsense,node-name=a"]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(stderr, "whystop: --blockdev: Parameter 'driver' does not accept value 'nonsense'\n");
+}
+
+#[test]
+fn a_pidfile_of_a_process_that_lives_is_refused_and_left_alone() {
+    let mut daemon = start(&["--pidfile", "pid"]);
+    let path = daemon.directory().join("pid");
+    let pid = fs::read_to_string(&path).expect("a pidfile");
+    let output = whystop().args(["--pidfile".as_ref(), path.as_os_str()]).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(stderr.starts_with("whystop: --pidfile: ") && stderr.contains(&path.display().to_string()), "{stderr}");
+    assert_eq!(fs::read_to_string(&path).expect("still there"), pid);
+    daemon.terminate();
+    daemon.wait().expect("a clean end");
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_signal_ends_it_with_shutdown() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut daemon = start(&[]);
+        let mut client = QmpClient::connect(&daemon.qmp_socket()).expect("a client");
+        kill_process(daemon.pid(), signal).expect("it is alive");
+        assert_eq!(client.event("SHUTDOWN"), Ok(json!({"guest": false, "reason": "host-signal"})));
+        assert_eq!(client.receive(), Err(NoMessage::Closed));
+        daemon.wait().expect("a clean end");
+        assert!(!daemon.qmp_socket().exists() && !daemon.nbd_socket().exists(), "sockets are left behind");
+    }
+}
+
+#[test]
+fn its_sockets_are_for_its_user_only() {
+    let daemon = start(&[]);
+    for socket in [daemon.qmp_socket(), daemon.nbd_socket()] {
+        let mode = fs::metadata(&socket).expect("a socket").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", socket.display());
+    }
+}
+
+#[test]
+fn a_monitor_can_be_on_standard_input_and_output() {
+    let (ours, theirs) = UnixStream::pair().expect("sockets");
+    let output = theirs.try_clone().expect("a copy");
+    let mut command = whystop();
+    command.args(["-qmp", "stdio"]).stdin(OwnedFd::from(theirs)).stdout(OwnedFd::from(output));
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
+    use_and_quit(QmpClient::over(ours).expect("a socket"));
+    assert!(wait(&mut child).expect("an end").success());
+}
+
+#[test]
+fn a_monitor_can_connect_over_tcp() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let directory = directory();
+    let mut child = start_with_monitor(directory.path(), &["-qmp", &format!("tcp:127.0.0.1:{port}")]);
+    await_readable("a connection", &listener).expect("it connects");
+    let (stream, _) = listener.accept().expect("a connection");
+    use_and_quit(QmpClient::over(stream).expect("a socket"));
+    assert!(wait(&mut child).expect("an end").success());
+}
+
+#[test]
+fn a_monitor_that_connects_comes_again_after_it_was_left() {
+    let directory = directory();
+    let listener = UnixListener::bind(directory.path().join("q")).expect("a socket");
+    let options = ["--chardev", "socket,id=c,path=q,reconnect-ms=1", "--mon", "chardev=c,mode=control"];
+    let mut child = start_with_monitor(directory.path(), &options);
+    for _ in 0..3 {
+        let (stream, _) = listener.accept().expect("it connects");
+        QmpClient::over(stream)
+            .and_then(|client| client.negotiate().map_err(std::io::Error::other))
+            .expect("a monitor");
+    }
+    let (stream, _) = listener.accept().expect("it connects");
+    use_and_quit(QmpClient::over(stream).expect("a socket"));
+    assert!(wait(&mut child).expect("an end").success());
+}
+
+/// What the command prints, which must be all that it does.
+fn printed(arguments: &[&str]) -> String {
+    let output = whystop().args(arguments).stdin(Stdio::null()).output().expect("it starts");
+    assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn help_and_version_are_printed_and_nothing_is_started() {
+    let help = printed(&["--help"]);
+    assert_eq!(printed(&["-h"]), help);
+    for option in ["--blockdev", "--chardev", "--monitor", "--qmp", "--nbd-server", "--export", "-S", "--daemonize"] {
+        assert!(help.contains(&format!("  {option}")), "{option}\n{help}");
+    }
+    assert!(printed(&["--version"]).starts_with("whystop "));
+    for (option, kind) in [("--blockdev", "quota"), ("--export", "nbd"), ("--chardev", "socket")] {
+        assert!(printed(&[option, "help"]).lines().any(|line| line.trim() == kind), "{option}");
+    }
+}
+
+/// What a guest was told is safe, is: the process may die at once, and a new one finds it.
+#[test]
+fn what_was_flushed_survives_the_death_of_the_process() {
+    use block::request::Operation;
+    use support::guest::Guest;
+
+    let directory = directory();
+    let image = directory.path().join("disk.img");
+    fs::write(&image, [0; 65536]).expect("an image");
+    fs::set_permissions(&image, Permissions::from_mode(0o600)).expect("ours");
+    let node = format!("file,node-name=disk,filename={}", image.display());
+    let daemon = start(&["--blockdev", &node, "--export", "nbd,id=disk,node-name=disk,writable=on"]);
+    let mut guest = Guest::connect(&daemon.nbd_socket(), "disk").expect("a guest");
+    guest.start(&Operation::Write { offset: 4096, data: vec![0x5a; 4096], fua: false }).expect("it is taken");
+    guest.answer().expect("an answer").expect("success");
+    guest.start(&Operation::Flush).expect("it is taken");
+    guest.answer().expect("an answer").expect("success");
+    drop(daemon);
+
+    let content = fs::read(&image).expect("an image");
+    assert_eq!((&content[..4096], &content[4096..8192]), (&[0; 4096][..], &[0x5a; 4096][..]));
+}
