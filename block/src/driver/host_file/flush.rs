@@ -30,8 +30,8 @@ struct State {
     started: u64,
     /// The number of the latest that has finished.
     finished: u64,
-    /// The errno of the latest that has finished.
-    latest: Option<i32>,
+    /// The number and the errno of the latest that has failed.
+    failure: Option<(u64, i32)>,
     /// The errno that all flushes get.
     failed: Option<i32>,
 }
@@ -42,11 +42,8 @@ impl FlushGate {
         let mut state = self.state.lock();
         let wanted = state.started + 1;
         loop {
-            if let Some(errno) = state.failed {
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            if state.finished >= wanted {
-                return state.latest.map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)));
+            if let Some(result) = state.answer(wanted) {
+                return result;
             }
             if !state.running {
                 break;
@@ -55,18 +52,12 @@ impl FlushGate {
             self.finished.wait(&mut state);
             state.waiting -= 1;
         }
-        state.running = true;
-        state.started += 1;
-        let number = state.started;
+        let number = state.start();
         drop(state);
 
         let result = sync();
 
-        let mut state = self.state.lock();
-        state.running = false;
-        state.finished = number;
-        state.latest = result.as_ref().err().map(errno);
-        state.failed = state.failed.or(state.latest.filter(|&errno| !is_want_of_space(errno)));
+        self.state.lock().finish(number, &result);
         self.finished.notify_all();
         result
     }
@@ -79,6 +70,36 @@ impl FlushGate {
     /// Starts anew after the image was reopened.
     pub(super) fn forgive(&self) {
         self.state.lock().failed = None;
+    }
+}
+
+impl State {
+    /// What those get whom the flush of this number or any later one serves, or `None` if they have to wait.
+    ///
+    /// They may look late, when a later flush has long succeeded: a failure in between is theirs all the same, since
+    /// the success says nothing of the data that it lost.
+    fn answer(&self, wanted: u64) -> Option<io::Result<()>> {
+        let theirs = self.failure.filter(|&(number, _)| number >= wanted).map(|(_, errno)| errno);
+        match self.failed.or(theirs) {
+            Some(errno) => Some(Err(io::Error::from_raw_os_error(errno))),
+            None => (self.finished >= wanted).then_some(Ok(())),
+        }
+    }
+
+    const fn start(&mut self) -> u64 {
+        self.running = true;
+        self.started += 1;
+        self.started
+    }
+
+    fn finish(&mut self, number: u64, result: &io::Result<()>) {
+        self.running = false;
+        self.finished = number;
+        if let Err(error) = result {
+            let errno = errno(error);
+            self.failure = Some((number, errno));
+            self.failed = self.failed.or(Some(errno).filter(|&errno| !is_want_of_space(errno)));
+        }
     }
 }
 
@@ -148,5 +169,29 @@ mod tests {
         });
         assert_eq!(results, [Some(5); 8]);
         assert_eq!(syncs.into_inner(), 2);
+    }
+
+    #[test]
+    fn a_success_that_follows_at_once_hides_no_error_from_those_who_wait() {
+        let gate = FlushGate::default();
+        let first = gate.state.lock().start();
+        let late = thread::scope(|scope| {
+            let late = scope.spawn(|| gate.flush(|| unreachable!("others do it")));
+            while gate.state.lock().waiting < 1 {
+                thread::yield_now();
+            }
+            // All this happens before the other thread gets the lock to look.
+            let mut state = gate.state.lock();
+            state.finish(first, &Ok(()));
+            for result in [Err(Errno::NOSPC.into()), Ok(())] {
+                let number = state.start();
+                state.finish(number, &result);
+            }
+            gate.finished.notify_all();
+            drop(state);
+            raw(late.join().expect("no panic"))
+        });
+        assert_eq!(late, Some(Errno::NOSPC.raw_os_error()));
+        assert_eq!(raw(gate.flush(|| Ok(()))), None);
     }
 }
