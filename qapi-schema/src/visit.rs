@@ -7,6 +7,12 @@ use serde_json::{Map, Number, Value};
 
 use crate::Error;
 
+/// How many members and elements deep an object or array may stand.
+///
+/// Types may be recursive, and each level takes stack. Twice as deep as block nodes can be stacked, so that whoever nests
+/// a few too many of them hears of that limit.
+const MAX_DEPTH: usize = 128;
+
 /// How scalars are spelt in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
@@ -21,6 +27,7 @@ pub enum Dialect {
 pub struct Visitor<'a> {
     parent: Option<&'a Visitor<'a>>,
     step: Step<'a>,
+    depth: usize,
     dialect: Dialect,
 }
 
@@ -39,7 +46,7 @@ impl<'a> Visitor<'a> {
 
     /// The root of a tree of the given spelling.
     pub const fn root(dialect: Dialect) -> Self {
-        Self { parent: None, step: Step::Root, dialect }
+        Self { parent: None, step: Step::Root, depth: 0, dialect }
     }
 
     /// A member of the object that stands here.
@@ -53,12 +60,17 @@ impl<'a> Visitor<'a> {
     }
 
     const fn step(&'a self, step: Step<'a>) -> Self {
-        Self { parent: Some(self), step, dialect: self.dialect }
+        Self { parent: Some(self), step, depth: self.depth + 1, dialect: self.dialect }
     }
 
     /// How scalars are spelt here.
     pub const fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Refuses to step down from too deep a place.
+    fn check_depth(&self) -> Result<(), Error> {
+        if self.depth > MAX_DEPTH { Err(self.too_deep()) } else { Ok(()) }
     }
 
     /// The value here is of another JSON type than `expected`.
@@ -77,6 +89,10 @@ impl<'a> Visitor<'a> {
 
     fn unexpected(&self) -> Error {
         Error::generic(format!("Parameter '{self}' is unexpected"))
+    }
+
+    fn too_deep(&self) -> Error {
+        Error::generic(format!("Parameter '{self}' is nested more than {MAX_DEPTH} levels deep"))
     }
 
     fn out_of_range(&self, min: impl fmt::Display, max: impl fmt::Display) -> Error {
@@ -143,9 +159,13 @@ impl<'a> Members<'a> {
     /// The members of `value`, which must be an object.
     ///
     /// # Errors
-    /// `value` is of another type.
+    /// `value` is of another type, or nested too deep.
     pub fn open(value: Value, at: &'a Visitor<'a>) -> Result<Self, Error> {
-        if let Value::Object(left) = value { Ok(Self::new(left, at)) } else { Err(at.invalid_type("object")) }
+        let Value::Object(left) = value else {
+            return Err(at.invalid_type("object"));
+        };
+        at.check_depth()?;
+        Ok(Self::new(left, at))
     }
 
     /// Takes a mandatory member.
@@ -224,6 +244,7 @@ impl<T: FromValue> FromValue for Vec<T> {
         let Value::Array(elements) = value else {
             return Err(at.invalid_type("array"));
         };
+        at.check_depth()?;
         let elements = elements.into_iter().enumerate();
         elements.map(|(index, element)| T::from_value(element, &at.element(index))).collect()
     }
@@ -298,6 +319,40 @@ mod tests {
         file = root.member("file");
         third = file.element(2);
         assert_eq!(third.member("name").to_string(), "file[2].name");
+    }
+
+    /// How many levels a tree has.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Levels(usize);
+
+    impl FromValue for Levels {
+        fn from_value(value: Value, at: &Visitor<'_>) -> Result<Self, Error> {
+            if value.is_array() {
+                let elements = Vec::<Self>::from_value(value, at)?;
+                return Ok(Self(1 + elements.iter().map(|levels| levels.0).max().unwrap_or(0)));
+            }
+            let mut members = Members::open(value, at)?;
+            let file = members.optional::<Box<Self>>("file")?;
+            members.finish()?;
+            Ok(Self(1 + file.map_or(0, |levels| levels.0)))
+        }
+    }
+
+    #[test]
+    fn values_nested_too_deep_are_refused_before_they_exhaust_the_stack() {
+        let objects = |levels| (1..levels).fold(json!({}), |file, _| Map::from_iter([("file".into(), file)]).into());
+        let arrays = |levels| (1..levels).fold(json!([]), |element, _| vec![element].into());
+        assert_eq!(read(Dialect::Json, objects(MAX_DEPTH)), Ok(Levels(MAX_DEPTH)));
+        assert_eq!(read(Dialect::Json, arrays(MAX_DEPTH)), Ok(Levels(MAX_DEPTH)));
+        // The monitor takes them 1,024 levels deep.
+        for levels in [MAX_DEPTH + 1, 1024] {
+            let path = ".file".repeat(MAX_DEPTH);
+            let refused = format!("Parameter 'x{path}' is nested more than 128 levels deep");
+            assert_eq!(read::<Levels>(Dialect::Json, objects(levels)), Err(refused));
+            let path = "[0]".repeat(MAX_DEPTH);
+            let refused = format!("Parameter 'x{path}' is nested more than 128 levels deep");
+            assert_eq!(read::<Levels>(Dialect::Json, arrays(levels)), Err(refused));
+        }
     }
 
     #[test]
