@@ -298,8 +298,9 @@ fn suffixed(text: &str) -> Option<i128> {
         "E" | "e" => 6,
         _ => return None,
     };
-    let digits: i64 = digits.parse().ok()?;
-    Some(i128::from(digits) << (10 * exponent))
+    // Saturated: what leaves 128 bits is outside the range of every type.
+    let number: i128 = digits.parse().ok()?;
+    Some(number.saturating_mul(1 << (10 * exponent)))
 }
 
 #[cfg(test)]
@@ -376,6 +377,23 @@ mod tests {
         assert_eq!(read::<bool>(Dialect::Keyval, json!("off")), Ok(false));
         assert!(read::<u64>(Dialect::Keyval, json!("64Q")).is_err());
         assert!(read::<u64>(Dialect::Keyval, json!("99999999999E")).is_err());
+    }
+
+    #[test]
+    fn integers_of_the_command_line_reach_the_ends_of_their_range() {
+        for (text, number) in [("18446744073709551615", u64::MAX), ("0xffffffffffffffff", u64::MAX), ("15E", 15 << 60)]
+        {
+            assert_eq!(read::<u64>(Dialect::Keyval, json!(text)), Ok(number));
+        }
+        for (text, number) in [("-9223372036854775808", i64::MIN), ("-8E", i64::MIN), ("9223372036854775807", i64::MAX)]
+        {
+            assert_eq!(read::<i64>(Dialect::Keyval, json!(text)), Ok(number));
+        }
+        let huge = i128::MAX.to_string();
+        for text in ["18446744073709551616", "16E", "-1", "-1E", &huge, &format!("{huge}E"), &format!("-{huge}E")] {
+            let refused = read::<u64>(Dialect::Keyval, json!(text));
+            assert_eq!(refused, Err("Parameter 'x' expects an integer from 0 to 18446744073709551615".into()));
+        }
     }
 
     #[test]

@@ -117,7 +117,7 @@ fn a_size_that_no_disk_has_is_refused() {
             ),
             (
                 &["--blockdev", "null-co,node-name=a,size=99999999999999999999"],
-                "--blockdev: Invalid parameter type for 'size', expected: integer",
+                "--blockdev: Parameter 'size' expects an integer from ...",
             ),
             (
                 &["--blockdev", "null-co,node-name=a,size=large"],
