@@ -285,6 +285,8 @@ fn whole(number: &Number) -> Option<i128> {
 /// An integer of the command line: decimal or `0x`, and for sizes a binary suffix as QEMU takes it (`64M`).
 fn suffixed(text: &str) -> Option<i128> {
     if let Some(hex) = text.strip_prefix("0x") {
+        // `from_str_radix` takes a sign, too.
+        let hex = Some(hex).filter(|hex| hex.starts_with(|first: char| first.is_ascii_hexdigit()))?;
         return u64::from_str_radix(hex, 16).ok().map(i128::from);
     }
     let (digits, suffix) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
@@ -394,6 +396,16 @@ mod tests {
             let refused = read::<u64>(Dialect::Keyval, json!(text));
             assert_eq!(refused, Err("Parameter 'x' expects an integer from 0 to 18446744073709551615".into()));
         }
+    }
+
+    #[test]
+    fn an_integer_of_the_command_line_has_a_sign_at_most_before_decimal_digits() {
+        for text in ["0x+5", "0x-5", "0x", "-0x5", "+-5", "+", "-", "", "K", "5-", "0x5K"] {
+            let refused = read::<i64>(Dialect::Keyval, json!(text));
+            assert_eq!(refused, Err("Invalid parameter type for 'x', expected: integer".into()), "{text}");
+        }
+        assert_eq!(read::<i64>(Dialect::Keyval, json!("+5")), Ok(5));
+        assert_eq!(read::<i64>(Dialect::Keyval, json!("-5K")), Ok(-5 << 10));
     }
 
     #[test]
