@@ -48,16 +48,19 @@ impl BlkdebugOptions {
     /// # Errors
     /// A rule has an errno that Linux does not have, or a negative sector.
     pub fn new(options: &BlockdevOptionsBlkdebug) -> Result<Self, Error> {
-        let inject_error = options.inject_error.iter().flatten().map(InjectError::new).collect::<Result<_, _>>()?;
+        let inject_error = options.inject_error.iter().flatten().enumerate();
+        let inject_error = inject_error.map(|(index, rule)| InjectError::new(index, rule)).collect::<Result<_, _>>()?;
         let set_state = options.set_state.iter().flatten().map(SetState::new).collect();
         Ok(Self { inject_error, set_state })
     }
 }
 
 impl InjectError {
-    fn new(options: &BlkdebugInjectErrorOptions) -> Result<Self, Error> {
+    fn new(index: usize, options: &BlkdebugInjectErrorOptions) -> Result<Self, Error> {
         let BlkdebugInjectErrorOptions { event, state, iotype, errno, sector, once, immediately: _ } = *options;
-        let invalid = |name, value| Error::generic(format!("Parameter '{name}' does not accept value '{value}'"));
+        let invalid = |name, value| {
+            Error::generic(format!("Parameter 'inject-error[{index}].{name}' does not accept value '{value}'"))
+        };
         let errno = errno.unwrap_or(libc_errno(rustix::io::Errno::IO));
         let errno = i32::try_from(errno).ok().filter(|errno| (1..4096).contains(errno));
         let errno = errno.ok_or_else(|| invalid("errno", options.errno.unwrap_or_default()))?;
@@ -281,10 +284,13 @@ mod tests {
     }
 
     #[test]
-    fn an_errno_that_is_none_is_refused() {
-        for errno in [0, -5, 1_i64 << 40] {
-            let refused = options(json!({"inject-error": [{"event": "none", "errno": errno}]})).expect_err("refused");
-            assert_eq!(refused.desc(), format!("Parameter 'errno' does not accept value '{errno}'"));
+    fn a_number_that_a_rule_cannot_have_is_refused_by_its_path() {
+        for (name, value) in [("errno", 0), ("errno", -5), ("errno", 1_i64 << 40), ("sector", -2), ("sector", i64::MAX)]
+        {
+            let rules = json!({"inject-error": [{"event": "none"}, {"event": "none", name: value}]});
+            let refused = options(rules).expect_err("refused");
+            let expected = format!("Parameter 'inject-error[1].{name}' does not accept value '{value}'");
+            assert_eq!(refused.desc(), expected);
         }
     }
 }
