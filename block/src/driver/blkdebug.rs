@@ -18,6 +18,12 @@ use crate::node::Node;
 
 const SECTOR: u64 = 512;
 
+/// How QEMU's rules may spell that any state will do.
+const ANY_STATE: i64 = 0;
+
+/// How QEMU's rules may spell that any sector will do.
+const ANY_SECTOR: i64 = -1;
+
 /// The rules of `blkdebug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlkdebugOptions {
@@ -46,7 +52,7 @@ impl BlkdebugOptions {
     /// The rules that the schema's options ask for.
     ///
     /// # Errors
-    /// A rule has an errno that Linux does not have, or a negative sector.
+    /// A rule has an errno that Linux does not have, or a sector that no image has.
     pub fn new(options: &BlockdevOptionsBlkdebug) -> Result<Self, Error> {
         let inject_error = options.inject_error.iter().flatten().enumerate();
         let inject_error = inject_error.map(|(index, rule)| InjectError::new(index, rule)).collect::<Result<_, _>>()?;
@@ -65,6 +71,8 @@ impl InjectError {
         let errno = i32::try_from(errno).ok().filter(|errno| (1..4096).contains(errno));
         let errno = errno.ok_or_else(|| invalid("errno", options.errno.unwrap_or_default()))?;
         let in_bytes = |sector: i64| u64::try_from(sector).ok()?.checked_mul(SECTOR);
+        let state = state.filter(|&state| state != ANY_STATE);
+        let sector = sector.filter(|&sector| sector != ANY_SECTOR);
         let sector = sector.map(|sector| in_bytes(sector).ok_or_else(|| invalid("sector", sector))).transpose()?;
         Ok(Self { event, state, iotype, errno, sector, once: once.unwrap_or(false) })
     }
@@ -75,8 +83,9 @@ impl InjectError {
 }
 
 impl SetState {
-    const fn new(options: &BlkdebugSetStateOptions) -> Self {
-        Self { event: options.event, state: options.state, new_state: options.new_state }
+    fn new(options: &BlkdebugSetStateOptions) -> Self {
+        let BlkdebugSetStateOptions { event, state, new_state } = *options;
+        Self { event, state: state.filter(|&state| state != ANY_STATE), new_state }
     }
 }
 
@@ -281,6 +290,18 @@ mod tests {
         assert_eq!(errno(disk.flush()), None);
         assert_eq!(errno(disk.write(0, &[1; 512])), Some(5));
         assert_eq!(errno(disk.write(0, &[1; 512])), None);
+    }
+
+    #[test]
+    fn state_zero_and_sector_minus_one_are_any() {
+        let disk = filter(json!({
+            "set-state": [{"event": "flush_to_disk", "state": 0, "new_state": 2}],
+            "inject-error": [
+                {"event": "none", "state": 0, "sector": -1, "iotype": "flush", "once": true},
+                {"event": "write_aio", "state": 2}]}));
+        assert_eq!(errno(disk.write(0, &[1; 512])), None);
+        assert_eq!([errno(disk.flush()), errno(disk.flush())], [Some(5), None]);
+        assert_eq!(errno(disk.write(0, &[1; 512])), Some(5));
     }
 
     #[test]
