@@ -114,12 +114,14 @@ pub trait BlockDriver: Send + Sync {
     /// The name of the driver on the wire.
     fn name(&self) -> &'static str;
 
-    /// The name of the image.
-    fn filename(&self) -> String;
-
     /// The node beneath.
     fn child(&self) -> Option<&Arc<Node>> {
         None
+    }
+
+    /// The name of the image: that of the node beneath, where there is one.
+    fn filename(&self) -> String {
+        self.child().map_or_else(String::new, |child| child.filename())
     }
 
     /// Whether this cannot write, whatever was asked for.
@@ -127,9 +129,9 @@ pub trait BlockDriver: Send + Sync {
         false
     }
 
-    /// Whether the page cache of the host is bypassed.
+    /// Whether the page cache of the host is bypassed, here or beneath.
     fn direct(&self) -> bool {
-        false
+        self.child().is_some_and(|child| child.direct())
     }
 
     /// Fills `buffer`. What was never written reads as zeroes.

@@ -162,16 +162,8 @@ impl BlockDriver for Blkdebug {
         "blkdebug"
     }
 
-    fn filename(&self) -> String {
-        self.child.filename()
-    }
-
     fn child(&self) -> Option<&Arc<Node>> {
         Some(&self.child)
-    }
-
-    fn direct(&self) -> bool {
-        self.child.direct()
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -57,16 +57,8 @@ impl BlockDriver for Raw {
         "raw"
     }
 
-    fn filename(&self) -> String {
-        self.child.filename()
-    }
-
     fn child(&self) -> Option<&Arc<Node>> {
         Some(&self.child)
-    }
-
-    fn direct(&self) -> bool {
-        self.child.direct()
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
