@@ -125,10 +125,7 @@ impl BlockBackend {
             Admission::Waits => {
                 self.drained.notify_all();
             }
-            Admission::Refused(request) => {
-                self.drained.notify_all();
-                request.complete(Err(gone()));
-            }
+            Admission::Refused(request) => self.answer(request, Err(gone())),
         }
     }
 
@@ -141,12 +138,12 @@ impl BlockBackend {
         };
         if let Err(error) = self.check(operation, size) {
             self.statistics.invalid(operation);
-            return self.answer(admitted, Err(error));
+            return self.answer(admitted.request, Err(error));
         }
         match self.perform(operation) {
             Ok(data) => {
                 self.statistics.done(operation, started);
-                self.answer(admitted, Ok(data));
+                self.answer(admitted.request, Ok(data));
             }
             Err(error) => self.fail(admitted, error, started),
         }
@@ -198,24 +195,24 @@ impl BlockBackend {
             message: message(&error),
         };
         match action {
-            BlockErrorAction::Stop => self.hold(admitted, event),
+            BlockErrorAction::Stop => self.hold(admitted, event, started),
             BlockErrorAction::Report => {
                 self.statistics.failed(operation, started);
                 self.vm.emit(&event);
-                self.answer(admitted, Err(error));
+                self.answer(admitted.request, Err(error));
             }
             BlockErrorAction::Ignore => {
                 self.statistics.done(operation, started);
                 self.vm.emit(&event);
                 let zeroes = if let Operation::Read { length, .. } = *operation { vec![0; length] } else { Vec::new() };
-                self.answer(admitted, Ok(zeroes));
+                self.answer(admitted.request, Ok(zeroes));
             }
         }
     }
 
     /// Holds a failed request and stops the VM. One transaction: no `cont` can come between the error and its STOP, nor
     /// find the request not yet held.
-    fn hold(&self, admitted: Admitted, event: event::BlockIoError) {
+    fn hold(&self, admitted: Admitted, event: event::BlockIoError, started: Instant) {
         let failure = IoFailure {
             qom_path: event.qom_path.clone(),
             device: event.device.clone(),
@@ -239,7 +236,8 @@ impl BlockBackend {
         });
         self.drained.notify_all();
         if let Some(request) = refused {
-            request.complete(Err(gone()));
+            self.statistics.failed(request.operation(), started);
+            self.answer(request, Err(gone()));
         }
     }
 
@@ -251,8 +249,8 @@ impl BlockBackend {
         }
     }
 
-    fn answer(&self, admitted: Admitted, answer: Answer) {
-        admitted.request.complete(answer);
+    fn answer(&self, request: Request, answer: Answer) {
+        request.complete(answer);
         let mut queue = self.queue.lock();
         queue.leave();
         if queue.is_drained() {

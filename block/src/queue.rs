@@ -61,7 +61,6 @@ impl Queue {
     /// Decides again about a request in flight that has not started yet.
     pub fn readmit(&mut self, admitted: Admitted) -> Admission {
         if admitted.request.client().is_gone() {
-            self.in_flight -= 1;
             Admission::Refused(admitted.request)
         } else if self.running {
             Admission::Run(admitted)
@@ -74,7 +73,6 @@ impl Queue {
     /// Makes a request wait that failed. One of a client that is gone is given back.
     pub fn hold(&mut self, admitted: Admitted, failure: Failure) -> Result<(), Request> {
         if admitted.request.client().is_gone() {
-            self.in_flight -= 1;
             return Err(admitted.request);
         }
         self.wait(admitted, Some(failure));
@@ -128,7 +126,7 @@ pub enum Admission {
     Run(Admitted),
     /// It waits in the queue.
     Waits,
-    /// Its client is gone: it is to be answered with an error.
+    /// Its client is gone: it is to be answered with an error, and in flight until then.
     Refused(Request),
 }
 
@@ -196,6 +194,7 @@ mod tests {
         gone.leave();
         let Admission::Refused(refused) = queue.admit(request(&gone, 2)) else { panic!("admitted") };
         refused.complete(Ok(Vec::new()));
+        queue.leave();
         assert!(queue.forget(&gone).is_empty() && queue.is_drained());
         assert_eq!(lengths(queue.release()), [1]);
     }
