@@ -5,12 +5,13 @@
 
 mod support;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use block::request::{Answer, Client, Operation, Request};
 use proptest::prelude::*;
+use qapi_schema::block_core::{BlockDeviceIoStatus, Commands as _};
 use qapi_schema::run_state::{RunState, ShutdownCause};
 use serde_json::json;
 use support::Setup;
@@ -18,6 +19,8 @@ use support::Setup;
 const GRANULE: usize = 4096;
 const GRANULES: usize = 16;
 const POLL: Duration = Duration::from_millis(1);
+/// A failure, not a time that anything is expected to take.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -43,7 +46,27 @@ fn step() -> impl Strategy<Value = Step> {
 /// What the guests know: a granule holds what was acknowledged last; one whose client left may hold either.
 struct Model {
     disk: Vec<Vec<u8>>,
-    outstanding: HashMap<u64, (usize, usize, u8)>,
+    outstanding: HashMap<u64, Write>,
+    /// Requests whose clients left before they were answered.
+    gone: HashSet<u64>,
+}
+
+struct Write {
+    client: usize,
+    granule: usize,
+    byte: u8,
+    wait: Wait,
+}
+
+/// Why a write waits, should the VM be stopped.
+#[derive(PartialEq)]
+enum Wait {
+    /// It failed.
+    Held,
+    /// It came when the VM was stopped.
+    Untried,
+    /// It was under way when the VM stopped: one or the other.
+    Either,
 }
 
 /// A request by its number, and its answer.
@@ -64,7 +87,7 @@ impl Run {
         std::fs::File::create(&path).and_then(|file| file.set_len((GRANULE * GRANULES) as u64)).expect("an image");
         Self {
             setup: Setup::new(json!({"driver": "file", "node-name": "file", "filename": path}), 0),
-            model: Model { disk: vec![vec![0]; GRANULES], outstanding: HashMap::new() },
+            model: Model { disk: vec![vec![0]; GRANULES], outstanding: HashMap::new(), gone: HashSet::new() },
             clients: (0..3).map(|_| Client::default()).collect(),
             limit: 0,
             next: 0,
@@ -76,7 +99,7 @@ impl Run {
         match *step {
             Step::Write { client, granule, byte } => self.write(client, granule, byte),
             Step::Extend(granules) => self.extend(granules),
-            Step::Cont => self.setup.vm.transaction(|tx| tx.vm_start()).expect("started"),
+            Step::Cont => self.cont(),
             Step::Stop => self.setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped"),
             Step::Reset => {
                 self.setup.vm.transaction(|tx| tx.reset(ShutdownCause::HostQmpSystemReset)).expect("reset");
@@ -86,16 +109,62 @@ impl Run {
         while let Ok(answer) = self.answers.1.try_recv() {
             self.settle(answer);
         }
+        self.check();
+    }
+
+    fn cont(&mut self) {
+        self.model.outstanding.values_mut().for_each(|write| write.wait = Wait::Either);
+        self.setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+    }
+
+    /// What is held, and the io-status, whenever nothing is in flight.
+    fn check(&mut self) {
+        if self.setup.vm.status().running && !self.model.outstanding.is_empty() {
+            return;
+        }
+        self.setup.vm.drain();
+        while let Ok(answer) = self.answers.1.try_recv() {
+            self.settle(answer);
+        }
+        // Nothing waits for a client that left; a refusal may come a little after it stopped being in flight.
+        while self.model.outstanding.keys().any(|id| self.model.gone.contains(id)) {
+            let answer = self.answers.1.recv_timeout(PATIENCE).expect("a client that left has a request waiting");
+            self.settle(answer);
+        }
+        let outstanding = &self.model.outstanding;
+        let waiting = |wait: Wait| outstanding.values().filter(|write| write.wait == wait).count() as u64;
+        let (held, either) = (waiting(Wait::Held), waiting(Wait::Either));
+        let infos = self.setup.vm.stop_reason().last_stop.and_then(|stop| stop.io_errors).unwrap_or_default();
+        let told: u64 = infos.iter().map(|info| info.held).sum();
+        assert!((held..=held + either).contains(&told), "{told} held instead of {held} to {}", held + either);
+        if !self.setup.vm.status().running {
+            let count: u64 = infos.iter().map(|info| info.count).sum();
+            assert_eq!(count, self.errors_since(&["RESUME"]));
+        }
+        let full = self.errors_since(&["RESUME", "RESET"]) > 0;
+        let io_status = self.setup.block.query_block().expect("backends")[0].io_status;
+        assert_eq!(io_status, Some(if full { BlockDeviceIoStatus::Nospace } else { BlockDeviceIoStatus::Ok }));
+    }
+
+    fn errors_since(&self, resets: &[&str]) -> u64 {
+        let events = self.setup.log.all();
+        let since = events.iter().rev().take_while(|(name, _)| !resets.contains(name));
+        since.filter(|(name, _)| *name == "BLOCK_IO_ERROR").count() as u64
     }
 
     /// A guest does not write where a write of its own is under way: the order of the two would be nobody's.
     fn write(&mut self, client: usize, granule: usize, byte: u8) {
-        if self.model.outstanding.values().any(|&(_, other, _)| other == granule) {
+        if self.model.outstanding.values().any(|write| write.granule == granule) {
             return;
         }
         let id = self.next;
         self.next += 1;
-        self.model.outstanding.insert(id, (client, granule, byte));
+        let wait = match (self.setup.vm.status().running, self.model.outstanding.is_empty()) {
+            (false, _) => Wait::Untried,
+            (true, true) => Wait::Held,
+            (true, false) => Wait::Either,
+        };
+        self.model.outstanding.insert(id, Write { client, granule, byte, wait });
         let offset = (granule * GRANULE) as u64;
         let write = Operation::Write { offset, data: vec![byte; GRANULE], fua: false };
         let answers = self.answers.0.clone();
@@ -111,15 +180,18 @@ impl Run {
 
     fn leave(&mut self, client: usize) {
         let left = std::mem::take(&mut self.clients[client]);
+        let outstanding = self.model.outstanding.iter();
+        self.model.gone.extend(outstanding.filter(|(_, write)| write.client == client).map(|(id, _)| id));
         self.setup.disk.cancel(&left);
     }
 
     fn settle(&mut self, (id, answer): Answered) {
-        let (_, granule, byte) = self.model.outstanding.remove(&id).expect("answered once");
+        let Write { granule, byte, .. } = self.model.outstanding.remove(&id).expect("answered once");
         match answer {
             Ok(_) => self.model.disk[granule] = vec![byte],
             Err(error) => {
                 assert_eq!(error.kind(), std::io::ErrorKind::ConnectionAborted, "a full disk failed a write");
+                assert!(self.model.gone.contains(&id), "a write failed whose client is there");
                 self.model.disk[granule].push(byte);
             }
         }

@@ -27,6 +27,11 @@ impl EventSink for EventLog {
 }
 
 impl EventLog {
+    /// What was emitted so far, in order.
+    pub fn all(&self) -> Vec<(&'static str, Value)> {
+        self.events.lock().clone()
+    }
+
     /// Checks what no interleaving may break: STOP and RESUME alternate, stop ids count up by one, and no error that
     /// stopped the VM goes without its STOP before the next RESUME.
     pub fn check(&self) {
