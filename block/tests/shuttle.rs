@@ -28,7 +28,7 @@ fn write(setup: &Setup, client: &Client, index: u64, answered: &Arc<AtomicUsize>
 fn every_schedule_of_errors_stop_and_cont_answers_every_request() {
     shuttle::check_random(
         || {
-            let setup = Arc::new(Setup::new(json!({"driver": "null-co", "node-name": "file", "size": 8 * GRANULE}), 0));
+            let setup = new_setup(0);
             let answered = Arc::new(AtomicUsize::new(0));
             let writers = (0..2).map(|writer| {
                 let (setup, answered) = (setup.clone(), answered.clone());
@@ -58,29 +58,174 @@ fn every_schedule_of_errors_stop_and_cont_answers_every_request() {
     );
 }
 
+/// How many schedules came to an end of this kind. Outside of what the model checker sees.
+type Reached = std::sync::atomic::AtomicUsize;
+
+fn reach(end: &Reached) {
+    end.fetch_add(1, Ordering::SeqCst);
+}
+
+fn new_setup(limit: u64) -> Arc<Setup> {
+    Arc::new(Setup::new(json!({"driver": "null-co", "node-name": "file", "size": 8 * GRANULE}), limit))
+}
+
+/// The failures of the latest stop, and how many of them are held.
+fn count_and_held(setup: &Setup) -> (u64, u64) {
+    let stops = setup.vm.stop_reason().last_stop;
+    let infos: Vec<_> = stops.into_iter().filter_map(|stop| stop.io_errors).flatten().collect();
+    (infos.iter().map(|info| info.count).sum(), infos.iter().map(|info| info.held).sum())
+}
+
 #[test]
 fn every_schedule_of_an_error_and_a_leaving_client_ends_with_nothing_held() {
+    static WRITTEN: Reached = Reached::new(0);
+    static HELD: Reached = Reached::new(0);
+    static REFUSED_UNTRIED: Reached = Reached::new(0);
+    static REFUSED_AS_IT_FAILED: Reached = Reached::new(0);
     shuttle::check_random(
         || {
-            let setup = Arc::new(Setup::new(json!({"driver": "null-co", "node-name": "file", "size": 8 * GRANULE}), 0));
+            let setup = new_setup(0);
             let client = Client::default();
-            let answered = Arc::new(AtomicUsize::new(0));
+            let (answered, written) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let writer = {
-                let (setup, client, answered) = (setup.clone(), client.clone(), answered.clone());
+                let (setup, client, answered, written) =
+                    (setup.clone(), client.clone(), answered.clone(), written.clone());
                 thread::spawn(move || {
                     let operation = Operation::Write { offset: 0, data: vec![1; 512], fua: false };
-                    setup.disk.submit(Request::new(client, operation, move |_| {
+                    setup.disk.submit(Request::new(client, operation, move |answer| {
+                        written.fetch_add(usize::from(answer.is_ok()), Ordering::SeqCst);
                         answered.fetch_add(1, Ordering::SeqCst);
                     }));
                 })
             };
-            setup.disk.cancel(&client);
-            writer.join().expect("no panic");
+            let leaver = {
+                let setup = setup.clone();
+                thread::spawn(move || setup.disk.cancel(&client))
+            };
+            let extender = {
+                let setup = setup.clone();
+                thread::spawn(move || setup.set_limit(GRANULE))
+            };
+            [writer, leaver, extender].into_iter().for_each(|thread| thread.join().expect("no panic"));
             assert_eq!(answered.load(Ordering::SeqCst), 1);
-            let stops = setup.vm.stop_reason().last_stop;
-            let errors = stops.into_iter().filter_map(|stop| stop.io_errors).flatten();
-            assert!(errors.into_iter().all(|info| info.held == 0));
+            let (count, held) = count_and_held(&setup);
+            assert_eq!(held, 0);
+            let errors = setup.log.all().iter().filter(|(name, _)| *name == "BLOCK_IO_ERROR").count();
+            assert_eq!(errors as u64, count);
+            // What was held and dropped was never answered to anybody: it counts as neither.
+            let failed = setup.disk.stats().stats.failed_wr_operations;
+            match (written.load(Ordering::SeqCst), count, failed) {
+                (1, 0, 0) => reach(&WRITTEN),
+                (0, 1, 0) => reach(&HELD),
+                (0, 0, 0) => reach(&REFUSED_UNTRIED),
+                (0, 0, 1) => reach(&REFUSED_AS_IT_FAILED),
+                impossible => unreachable!("{impossible:?}"),
+            }
             setup.log.check();
+        },
+        2_000,
+    );
+    let reached = [&WRITTEN, &HELD, &REFUSED_UNTRIED, &REFUSED_AS_IT_FAILED].map(|end| end.load(Ordering::SeqCst));
+    assert!(reached.iter().all(|&schedules| schedules > 0), "{reached:?}");
+}
+
+#[test]
+fn every_schedule_of_retries_that_fail_again_ends_with_all_of_them_waiting() {
+    static BOTH_FAILED: Reached = Reached::new(0);
+    static ONE_OVERTAKEN: Reached = Reached::new(0);
+    shuttle::check_random(
+        || {
+            let setup = new_setup(0);
+            let answered = Arc::new(AtomicUsize::new(0));
+            setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped");
+            let client = Client::default();
+            (0..2).for_each(|index| write(&setup, &client, index, &answered));
+            setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+            while setup.vm.status().running {
+                thread::yield_now();
+            }
+            setup.vm.drain();
+            match count_and_held(&setup) {
+                (2, 2) => reach(&BOTH_FAILED),
+                (1, 1) => reach(&ONE_OVERTAKEN),
+                impossible => unreachable!("{impossible:?}"),
+            }
+            assert_eq!(answered.load(Ordering::SeqCst), 0);
+            setup.set_limit(2 * GRANULE);
+            setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+            while answered.load(Ordering::SeqCst) < 2 {
+                thread::yield_now();
+            }
+            setup.log.check();
+        },
+        2_000,
+    );
+    let reached = [&BOTH_FAILED, &ONE_OVERTAKEN].map(|end| end.load(Ordering::SeqCst));
+    assert!(reached.iter().all(|&schedules| schedules > 0), "{reached:?}");
+}
+
+#[test]
+fn every_schedule_of_a_drain_ends_with_nothing_under_way() {
+    static WAITED: Reached = Reached::new(0);
+    shuttle::check_random(
+        || {
+            let setup = new_setup(0);
+            let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let reader = {
+                let (setup, begun, ended) = (setup.clone(), begun.clone(), ended.clone());
+                thread::spawn(move || {
+                    let operation = Operation::Read { offset: 0, length: 512 };
+                    setup.disk.submit(Request::new(Client::default(), operation, move |_| {
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        ended.fetch_add(1, Ordering::SeqCst);
+                    }));
+                })
+            };
+            setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped");
+            let under_way = begun.load(Ordering::SeqCst) > ended.load(Ordering::SeqCst);
+            setup.vm.drain();
+            let drained = ended.load(Ordering::SeqCst);
+            assert_eq!(begun.load(Ordering::SeqCst), drained);
+            reader.join().expect("no panic");
+            assert_eq!(ended.load(Ordering::SeqCst), drained, "started in a stopped VM");
+            if under_way {
+                reach(&WAITED);
+            }
+            setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+            while ended.load(Ordering::SeqCst) < 1 {
+                thread::yield_now();
+            }
+        },
+        2_000,
+    );
+    assert!(WAITED.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn no_schedule_keeps_a_drain_waiting_in_a_vm_that_runs_again() {
+    shuttle::check_random(
+        || {
+            let setup = new_setup(0);
+            let gate = Arc::new(shuttle::sync::Mutex::new(()));
+            let closed = gate.lock().expect("no panic");
+            let reader = {
+                let (setup, gate) = (setup.clone(), gate.clone());
+                thread::spawn(move || {
+                    let operation = Operation::Read { offset: 0, length: 512 };
+                    setup.disk.submit(Request::new(Client::default(), operation, move |_| {
+                        drop(gate.lock().expect("no panic"));
+                    }));
+                })
+            };
+            setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped");
+            let drainer = {
+                let setup = setup.clone();
+                thread::spawn(move || setup.vm.drain())
+            };
+            setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+            drainer.join().expect("no panic");
+            drop(closed);
+            reader.join().expect("no panic");
         },
         2_000,
     );
