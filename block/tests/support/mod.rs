@@ -76,13 +76,16 @@ pub struct Setup {
 
 impl Setup {
     pub fn new(file: Value, limit: u64) -> Self {
+        Self::with_policy(file, limit, ErrorPolicy::new(None, None).expect("the default"))
+    }
+
+    pub fn with_policy(file: Value, limit: u64, policy: ErrorPolicy) -> Self {
         let log = Arc::new(EventLog::default());
         let vm = Arc::new(Vm::new(log.clone(), SystemClock));
         let block = Arc::new(Block::new(vm.clone()));
         block.blockdev_add(options(&file)).expect("the file");
         block.blockdev_add(pool(&file, limit)).expect("the pool");
         let node = block.graph().attach("pool", true, "test").expect("attached");
-        let policy = ErrorPolicy::new(None, None).expect("the default");
         let options = BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy };
         let disk = block.add_backend(options).expect("a thread");
         vm.transaction(|tx| tx.vm_start()).expect("started");
