@@ -49,6 +49,15 @@ fn a_string_of_ten_mebibytes_is_echoed() {
 }
 
 #[test]
+fn an_id_nested_to_the_limit_is_echoed() {
+    let server = start();
+    let mut client = Client::connect(&server.path);
+    let id = "[".repeat(1023) + &"]".repeat(1023);
+    client.send(format!("{{'execute': 'query-status', 'id': {id}}}"));
+    assert_eq!(client.receive_line(), format!("{{\"return\": {{\"running\": true}}, \"id\": {id}}}"));
+}
+
+#[test]
 fn brackets_beyond_the_limit_are_refused_once() {
     assert_eq!(errors(&b"[".repeat(1024)), 0);
     assert_eq!(errors(&b"[".repeat(1100)), 1);

@@ -66,14 +66,20 @@ impl<S: Read + Write> Client<S> {
 
     /// The next message, or null at the end.
     pub fn receive(&mut self) -> Value {
+        let line = self.receive_line();
+        if line.is_empty() { Value::Null } else { serde_json::from_str(&line).expect("JSON") }
+    }
+
+    /// The text of the next message, or nothing at the end.
+    pub fn receive_line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).expect("a message in time");
-        if line.is_empty() {
-            return Value::Null;
+        assert!(line.is_ascii());
+        match line.strip_suffix("\r\n") {
+            Some(text) => text.to_owned(),
+            None if line.is_empty() => line,
+            None => panic!("not a line: {line:?}"),
         }
-        let text = line.strip_suffix("\r\n").unwrap_or_else(|| panic!("not a line: {line:?}"));
-        assert!(text.is_ascii());
-        serde_json::from_str(text).expect("JSON")
     }
 
     /// Sends a request and returns the next message.
