@@ -1,4 +1,15 @@
 //! The QMP server: a byte stream becomes requests, requests become replies, and events go out to every session.
+//!
+//! ```text
+//!   transport --> connection --> session (json, request) --> dispatcher --> the command, here or on the worker
+//!       ^                            |                           |
+//!       +---------- outbox <---------+----------(response)-------+
+//!                     ^
+//!                     +--- broadcaster (throttle) <--- whoever emits an event
+//! ```
+//!
+//! `json`, `session`, `outbox` and `throttle` hold no I/O and no clock. Around them one thread, the event loop, serves
+//! every client; `mailbox` is how other threads reach it. [`Server`] is what a program sees of it all.
 
 mod broadcaster;
 mod connection;

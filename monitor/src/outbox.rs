@@ -10,8 +10,9 @@
 use std::mem::{replace, take};
 use std::sync::Arc;
 
-use crate::mailbox::{Mailbox, Notice};
 use parking_lot::Mutex;
+
+use crate::mailbox::{Mailbox, Notice};
 
 /// How many unread bytes a session may hold, unless told otherwise.
 pub const LIMIT: usize = 1 << 20;
