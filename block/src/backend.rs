@@ -26,7 +26,8 @@ use crate::workers::Workers;
 
 /// A device's or export's view of its disk.
 ///
-/// Lock order: the VM's, then `queue` or `io_status`; neither is held while the VM is called or I/O is done.
+/// Lock order: the VM's, then the list of backends, then `queue` or `io_status`, then that of the workers. None of them
+/// but the VM's is held while the VM is called, and none at all while I/O is done.
 pub struct BlockBackend {
     qom_path: String,
     device: String,

@@ -49,7 +49,8 @@ impl Storage {
     /// The image can't be created.
     pub fn create(&self, directory: &Path, size: u64) -> io::Result<String> {
         let image = image(directory);
-        File::create(&image)?.set_len(size)?;
+        let create = File::create(&image).and_then(|file| file.set_len(size));
+        create.map_err(|error| io::Error::other(format!("cannot create '{}': {error}", image.display())))?;
         let file = json!({"driver": "file", "filename": image, "node-name": "image"});
         Ok(match self {
             Self::Quota { limit, .. } => quota(*limit, &file.to_string()),
