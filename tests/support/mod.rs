@@ -11,6 +11,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
 
 /// Nothing that a test waits for takes this long, unless it never comes.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -18,7 +19,7 @@ pub const DEADLINE: Duration = Duration::from_secs(60);
 /// Waits for something to read: bytes, a connection to accept, the end of a process.
 pub fn await_readable(what: &str, fd: impl AsFd) -> Result<(), String> {
     let deadline = Timespec { tv_sec: DEADLINE.as_secs() as i64, tv_nsec: 0 };
-    match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&deadline)) {
+    match retry_on_intr(|| poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&deadline))) {
         Ok(0) => Err(format!("waited in vain for {what}")),
         Ok(_) => Ok(()),
         Err(error) => Err(format!("poll: {error}")),

@@ -135,6 +135,8 @@ impl QmpClient {
                 Ok(0) => return Err(NoMessage::Malformed(String::from_utf8_lossy(&self.partial).into_owned())),
                 Ok(length) => self.partial.extend_from_slice(&buffer[..length]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(NoMessage::Silence),
+                // With a timeout that happens without a signal handler, too (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // What the server had not read when it closed the connection.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(NoMessage::Closed),
                 Err(error) => return Err(NoMessage::Malformed(error.to_string())),
