@@ -153,14 +153,9 @@ impl Scene {
             }
             GuestAction::Closed => guest.closed(),
             GuestAction::Start(operation) => guest.start(operation),
-            GuestAction::Ok(content) => match (guest.answer()?, content) {
-                (Ok(_), None) => Ok(()),
-                (Ok(data), Some(content)) => match data.iter().position(|byte| byte != content) {
-                    None if !data.is_empty() => Ok(()),
-                    None => Err("nothing was read".into()),
-                    Some(at) => Err(format!("  - [{at}]: {content:#04x}\n  + [{at}]: {:#04x}", data[at])),
-                },
-                (Err(error), _) => Err(format!("the request failed\n  + {error}")),
+            GuestAction::Ok(content) => match guest.answer()? {
+                Ok(data) => content.map_or(Ok(()), |content| check_content(&data, content)),
+                Err(error) => Err(format!("the request failed\n  + {error}")),
             },
             GuestAction::Error(errno) => match guest.answer()? {
                 Err(error) if error.raw_os_error() == Some(*errno) => Ok(()),
@@ -198,13 +193,28 @@ impl Scene {
         for (name, guest) in &mut self.guests {
             guest.closed().map_err(|error| format!("{name}: {error}"))?;
         }
-        self.daemon.wait()
+        self.daemon.wait()?;
+        let stderr = self.daemon.stderr();
+        if stderr.is_empty() { Ok(()) } else { Err(format!("the daemon said:\n{stderr}")) }
     }
 
     fn report(&self, step: &Step, error: &str) -> String {
         let stderr = self.daemon.stderr();
         let daemon = if stderr.is_empty() { String::new() } else { format!("\nthe daemon said:\n{stderr}") };
         format!("{}:{}: {error}{daemon}", step.file, step.line)
+    }
+}
+
+/// Whether a read brought this byte and nothing else.
+fn check_content(data: &[u8], content: u8) -> Result<(), String> {
+    if data.is_empty() {
+        return Err("nothing was read".into());
+    }
+    match data.iter().enumerate().find(|(_, byte)| **byte != content) {
+        None => Ok(()),
+        Some((at, other)) => {
+            Err(format!("not what was expected\n  - [{at}]: {content:#04x}\n  + [{at}]: {other:#04x}"))
+        }
     }
 }
 
