@@ -100,11 +100,13 @@ fn copy(blockdev: &[&str], mut grow: impl FnMut(&mut QmpClient)) {
 /// Runs qemu-img, which must succeed.
 fn qemu_img(arguments: &[&str], source: &Path, target: &str) {
     let mut command = Command::new("qemu-img");
-    command.args(arguments).arg(source).arg(target).stdin(Stdio::null());
+    command.args(arguments).arg(source).arg(target).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("it starts");
-    let status = wait(&mut child);
+    let ended = wait(&mut child);
+    // One that has not ended must not be waited for.
     let _ = child.kill();
-    assert!(status.as_ref().is_ok_and(|status| status.success()), "{command:?}: {status:?}");
+    let output = child.wait_with_output().expect("readable");
+    assert!(ended.is_ok_and(|status| status.success()), "{command:?}: {output:?}");
 }
 
 fn sparse_file(directory: &Path) -> PathBuf {
