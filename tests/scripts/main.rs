@@ -66,6 +66,7 @@ scripts! {
     statistics
     stop_and_cont_twice
     stop_carries_its_reason
+    stop_right_after_a_report
     trim_gives_space_back
     two_disks_fail_in_one_stop
     two_monitors
