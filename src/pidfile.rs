@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use block::error::message;
 use rustix::fs::{FlockOperation, flock};
 
 /// The locked file. Dropping it removes it.
@@ -20,7 +21,7 @@ impl Pidfile {
     /// # Errors
     /// The file can't be written, or another live process has it.
     pub fn create(path: &str) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("cannot create PID file '{path}': {error}");
+        let failed = |error: io::Error| format!("cannot create PID file '{path}': {}", message(&error));
         let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|_| format!("cannot create PID file '{path}': it is locked by another process"))?;
