@@ -6,7 +6,6 @@ mod holding;
 mod layout;
 mod markdown;
 mod names;
-mod preamble;
 mod recursion;
 mod rustdoc;
 mod types;
@@ -40,9 +39,7 @@ pub fn generate(schema: &Schema, conditions: Conditions) -> Result<TokenStream, 
     }
     let modules = schema.modules();
     let layout = Layout::new(schema, &modules);
-    let mut code = preamble::preamble();
-    code.extend(modules.iter().map(|module| self::module(&layout, module)));
-    Ok(code)
+    Ok(modules.iter().map(|module| self::module(&layout, module)).collect())
 }
 
 fn module(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {

@@ -10,13 +10,19 @@ extern crate self as qapi_schema;
 mod command;
 mod error;
 mod event;
+mod generated;
+mod qtype;
 mod visit;
 mod wire;
 
 pub use command::{Arguments, Command, CommandOptions, CommandTable, Reply};
 pub use error::{Error, ErrorClass};
 pub use event::{Event, EventSink};
+pub use qtype::QType;
 pub use visit::{Dialect, FromMembers, FromValue, Members, SerializeMembers, Visitor};
 pub use wire::{Empty, Wire};
+// Generated code names them through this crate, so that it needs no other.
+#[doc(hidden)]
+pub use {serde, serde_json};
 
 qapi_gen_macros::include_schema!("schema/qapi-schema.json");

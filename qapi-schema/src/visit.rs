@@ -256,6 +256,18 @@ impl<T: FromValue> FromValue for Box<T> {
     }
 }
 
+impl<T: FromMembers> FromMembers for Box<T> {
+    fn from_members(members: &mut Members<'_>) -> Result<Self, Error> {
+        T::from_members(members).map(Self::new)
+    }
+}
+
+impl<T: SerializeMembers> SerializeMembers for Box<T> {
+    fn serialize_members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        T::serialize_members(self, map)
+    }
+}
+
 macro_rules! integers {
     ($($int:ty),*) => {$(
         impl FromValue for $int {

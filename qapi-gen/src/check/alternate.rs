@@ -7,7 +7,7 @@ use crate::name;
 use crate::schema::{Alternate, Branch, Builtin, Definition, DefinitionKind, TypeId};
 
 /// The types that JSON can tell apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum JsonType {
     /// `null`
     Null,
@@ -21,24 +21,6 @@ pub(crate) enum JsonType {
     Object,
     /// An array.
     Array,
-}
-
-impl JsonType {
-    /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Null, Self::Boolean, Self::Number, Self::String, Self::Object, Self::Array];
-
-    /// The name in error messages.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Null => "null",
-            Self::Boolean => "boolean",
-            Self::Number => "number",
-            Self::String => "string",
-            Self::Object => "object",
-            Self::Array => "array",
-        }
-    }
 }
 
 impl<'a> Checker<'a> {

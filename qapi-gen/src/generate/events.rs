@@ -55,6 +55,6 @@ fn event(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
         #derives
         pub struct #ident #declared
 
-        qapi_event!(#ident #name #data);
+        ::qapi_schema::qapi_event!(#ident #name #data);
     }
 }

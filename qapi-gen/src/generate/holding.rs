@@ -24,7 +24,7 @@ impl Holding {
         let held: Vec<Held> = schema.definitions().map(|definition| held(schema, definition)).collect();
         let in_place = |held: &Held| held.iter().filter_map(|&(ty, via)| in_place(ty, via)).collect();
         let boxed = recursion::boxed(&held.iter().map(in_place).collect::<Vec<_>>());
-        let without_eq = reaching(&held, |_, ty, _| matches!(ty.id, TypeId::Builtin(Builtin::Number | Builtin::Any)));
+        let without_eq = reaching(&held, |_, ty, _| matches!(ty.id, TypeId::Builtin(Builtin::Number)));
         let without_copy = reaching(&held, |holder, ty, via| {
             let text = matches!(ty.id, TypeId::Builtin(Builtin::Str | Builtin::Any));
             text || ty.array || self::in_place(ty, via).is_some_and(|edge| boxed.contains(&(holder, edge)))

@@ -170,7 +170,7 @@ impl<'a> Layout<'a> {
             Builtin::Uint64 | Builtin::Size => quote!(u64),
             Builtin::Bool => quote!(bool),
             Builtin::Null => quote!(()),
-            Builtin::Any => quote!(::serde_json::Value),
+            Builtin::Any => quote!(::qapi_schema::serde_json::Value),
             Builtin::QType => quote!(::qapi_schema::QType),
         }
     }

@@ -132,6 +132,6 @@ impl Text {
 
 fn attribute(text: &str) -> TokenStream {
     // The space that stands after `///`.
-    let text = if text.contains('\n') { text.to_owned() } else { format!(" {text}") };
-    quote!(#[doc = #text])
+    let lines = text.lines().map(|line| if line.is_empty() { String::new() } else { format!(" {line}") });
+    quote!(#(#[doc = #lines])*)
 }

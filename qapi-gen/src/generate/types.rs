@@ -29,7 +29,7 @@ pub fn enumeration(layout: &Layout<'_>, definition: &Definition, enumeration: &E
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum #ident { #( #variant_docs #deprecated #variants, )* }
 
-        qapi_enum!(#ident { #(#variants #wire),* });
+        ::qapi_schema::qapi_enum!(#ident { #(#variants #wire),* });
     }
 }
 
@@ -49,7 +49,7 @@ pub fn structure(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
         #derives
         pub struct #ident { #(#declared,)* }
 
-        qapi_object!(#ident { #(#wire),* });
+        ::qapi_schema::qapi_object!(#ident { #(#wire),* });
     }
 }
 
@@ -93,46 +93,30 @@ pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alter
     let derives = layout.holding.derives(definition.id);
     let variant_docs = branches.iter().map(|branch| rustdoc::member(definition, &branch.name));
     let types = branches.iter().map(|branch| layout.held(branch.ty, definition.id, Via::Alternate, place));
-    let json: Vec<_> = branches.iter().map(|branch| layout.schema.json_type(branch)).collect();
-    let arms = JsonType::ALL.into_iter().filter_map(|ty| {
-        let at = json.iter().position(|&branch| branch == Some(ty))?;
-        let (variant, pattern) = (variants.get(at)?, pattern(ty));
-        Some(quote!(#pattern => ::qapi_schema::FromValue::from_value(value, at).map(Self::#variant)))
+    let mut told: Vec<_> = branches.iter().map(|branch| layout.schema.json_type(branch)).zip(&variants).collect();
+    // Errors name the types in this order.
+    told.sort_by_key(|(json, _)| *json);
+    let arms = told.into_iter().filter_map(|(json, variant)| {
+        let ty = qtype(json?);
+        Some(quote!(#variant #ty))
     });
-    let (taken, left): (Vec<_>, Vec<_>) = JsonType::ALL.into_iter().partition(|&ty| json.contains(&Some(ty)));
-    let expected = taken.iter().map(|ty| ty.name()).collect::<Vec<_>>().join(" or ");
-    let left = left.into_iter().map(pattern);
     quote! {
         #docs
         #derives
         pub enum #ident { #( #variant_docs #variants(#types), )* }
 
-        impl ::qapi_schema::FromValue for #ident {
-            fn from_value(value: ::serde_json::Value, at: &::qapi_schema::Visitor<'_>) -> ::std::result::Result<Self, ::qapi_schema::Error> {
-                match &value {
-                    #(#arms,)*
-                    #(#left)|* => Err(at.invalid_type(#expected)),
-                }
-            }
-        }
-
-        impl ::serde::Serialize for #ident {
-            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> ::std::result::Result<S::Ok, S::Error> {
-                match self { #(Self::#variants(value) => ::serde::Serialize::serialize(value, serializer),)* }
-            }
-        }
-
-        qapi_deserialize!(#ident);
+        ::qapi_schema::qapi_alternate!(#ident { #(#arms),* });
     }
 }
 
-fn pattern(ty: JsonType) -> TokenStream {
-    match ty {
-        JsonType::Null => quote!(::serde_json::Value::Null),
-        JsonType::Boolean => quote!(::serde_json::Value::Bool(_)),
-        JsonType::Number => quote!(::serde_json::Value::Number(_)),
-        JsonType::String => quote!(::serde_json::Value::String(_)),
-        JsonType::Object => quote!(::serde_json::Value::Object(_)),
-        JsonType::Array => quote!(::serde_json::Value::Array(_)),
+/// The variant of `QType`.
+fn qtype(json: JsonType) -> TokenStream {
+    match json {
+        JsonType::Null => quote!(Qnull),
+        JsonType::Boolean => quote!(Qbool),
+        JsonType::Number => quote!(Qnum),
+        JsonType::String => quote!(Qstring),
+        JsonType::Object => quote!(Qdict),
+        JsonType::Array => quote!(Qlist),
     }
 }
