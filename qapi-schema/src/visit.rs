@@ -1,6 +1,6 @@
 //! Values on their way in: a tree becomes a schema type, strictly, with errors that name the member by its path.
 
-use std::fmt;
+use std::{fmt, mem};
 
 use serde::ser::SerializeMap;
 use serde_json::{Map, Number, Value};
@@ -186,6 +186,11 @@ impl<'a> Members<'a> {
         let at = self.at.member(name);
         let value = self.left.remove(name);
         value.map(|value| T::from_value(value, &at)).transpose()
+    }
+
+    /// Takes all that is left, unchecked.
+    pub fn take_all(&mut self) -> Map<String, Value> {
+        mem::take(&mut self.left)
     }
 
     /// Refuses what is left.

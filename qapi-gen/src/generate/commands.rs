@@ -1,4 +1,6 @@
 //! The commands of a file: a trait with a method for each, and the table that calls them.
+//!
+//! The method of a command with `'gen': false` takes the arguments as they come, unchecked, and makes the reply itself.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -8,9 +10,9 @@ use super::names::{Scope, snake};
 use super::{rustdoc, types};
 use crate::schema::{Command, Definition, DefinitionKind, Module};
 
-/// Everything for the commands of a module, if it has any that are dispatched by generated code.
+/// Everything for the commands of a module, if it has any.
 pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
-    let commands: Vec<_> = module.definitions.iter().filter_map(|definition| generated(definition)).collect();
+    let commands: Vec<_> = module.definitions.iter().filter_map(|definition| command(definition)).collect();
     if commands.is_empty() {
         return TokenStream::new();
     }
@@ -22,8 +24,12 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
         let docs = rustdoc::command(layout.schema, definition);
         let deprecated = types::deprecated(&definition.features);
-        let parameters = parameters(layout, definition, place);
-        let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
+        let (parameters, returns) = if command.generated {
+            let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
+            (parameters(layout, definition, place), returns)
+        } else {
+            (quote!(, arguments: ::qapi_schema::Arguments), quote!(::qapi_schema::Reply))
+        };
         let result = layout.prelude(Prelude::Result, place);
         quote! {
             #docs
@@ -33,11 +39,15 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     });
     let entries = commands.iter().zip(&methods).map(|((definition, command), method)| {
         let (name, options) = (&definition.name, options(command));
-        let (read, arguments) = arguments(layout, definition, place);
-        let reply = if command.returns.is_some() {
-            quote!(Ok(::std::boxed::Box::new(target.#method(#arguments)?)))
+        let (read, arguments) = if command.generated {
+            arguments(layout, definition, place)
         } else {
-            quote! { target.#method(#arguments)?; Ok(::qapi_schema::Command::empty()) }
+            (TokenStream::new(), quote!(members.take_all()))
+        };
+        let reply = match (command.generated, command.returns) {
+            (false, _) => quote!(target.#method(#arguments)),
+            (true, Some(_)) => quote!(Ok(::std::boxed::Box::new(target.#method(#arguments)?))),
+            (true, None) => quote! { target.#method(#arguments)?; Ok(::qapi_schema::Command::empty()) },
         };
         quote! {
             ::qapi_schema::Command::new(#name, #options, {
@@ -61,14 +71,13 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     }
 }
 
-fn generated(definition: &Definition) -> Option<(&Definition, &Command)> {
+fn command(definition: &Definition) -> Option<(&Definition, &Command)> {
     match &definition.kind {
-        DefinitionKind::Command(command) if command.generated => Some((definition, command)),
+        DefinitionKind::Command(command) => Some((definition, command)),
         DefinitionKind::Enum(_)
         | DefinitionKind::Struct(_)
         | DefinitionKind::Union(_)
         | DefinitionKind::Alternate(_)
-        | DefinitionKind::Command(_)
         | DefinitionKind::Event(_) => None,
     }
 }
