@@ -358,6 +358,17 @@ impl Definition {
     }
 }
 
+impl Condition {
+    /// The symbols that it asks for.
+    pub fn symbols(&self) -> Vec<&str> {
+        match self {
+            Self::Symbol(symbol) => vec![symbol],
+            Self::Not(operand) => operand.symbols(),
+            Self::All(operands) | Self::Any(operands) => operands.iter().flat_map(Self::symbols).collect(),
+        }
+    }
+}
+
 impl Members {
     /// The type that has the members, if they are not listed.
     pub const fn of(&self) -> Option<TypeId> {

@@ -19,7 +19,7 @@ fn cases() -> Vec<PathBuf> {
 
 fn formatted(path: &Path) -> Result<String, String> {
     let schema = compile(path).map_err(|errors| errors.to_string())?;
-    let code = generate(&schema, Conditions::Refuse).map_err(|errors| errors.to_string())?;
+    let code = generate(&schema, &Conditions::default()).map_err(|errors| errors.to_string())?;
     let file = syn::parse2(code).expect("generated code is Rust");
     Ok(prettyplease::unparse(&file))
 }

@@ -1,11 +1,15 @@
 //! `include_schema!`: the compiler `qapi-gen` as a procedural macro.
 
+mod arguments;
+
 use std::env;
 use std::path::Path;
 
+use arguments::Arguments;
 use proc_macro2::TokenStream;
+use qapi_gen::Conditions;
 use quote::quote;
-use syn::{LitStr, parse_macro_input};
+use syn::parse_macro_input;
 
 /// Expands to the Rust code of a QAPI schema: one module for each file that defines something.
 ///
@@ -49,6 +53,27 @@ use syn::{LitStr, parse_macro_input};
 /// impl doc::Commands for Machine {}
 /// ```
 ///
+/// Each symbol of the schema's `if` conditions must be given a `cfg` predicate of the invoking crate:
+///
+/// ```
+/// qapi_gen_macros::include_schema!(
+///     "tests/schema/conditions.json",
+///     if = {
+///         CONFIG_LINUX = cfg(target_os = "linux"),
+///         CONFIG_NEVER = cfg(false),
+///         CONFIG_DEBUG = cfg(debug_assertions),
+///     },
+/// );
+///
+/// assert!(!conditions::CONFIG_NEVER);
+/// ```
+///
+/// One that has none is an error, which lists all that are missing:
+///
+/// ```compile_fail
+/// qapi_gen_macros::include_schema!("tests/schema/conditions.json");
+/// ```
+///
 /// And so is what is wrong with the schema:
 ///
 /// ```compile_fail
@@ -56,16 +81,17 @@ use syn::{LitStr, parse_macro_input};
 /// ```
 #[proc_macro]
 pub fn include_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    let path = parse_macro_input!(input as LitStr);
-    expand(&path).unwrap_or_else(|error| error.into_compile_error()).into()
+    let arguments = parse_macro_input!(input as Arguments);
+    expand(arguments).unwrap_or_else(|error| error.into_compile_error()).into()
 }
 
-fn expand(literal: &LitStr) -> syn::Result<TokenStream> {
+fn expand(arguments: Arguments) -> syn::Result<TokenStream> {
+    let Arguments { path: literal, conditions } = arguments;
     let directory = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
     let path = Path::new(&directory).join(literal.value());
-    let schema = qapi_gen::compile(path).map_err(|errors| syn::Error::new(literal.span(), errors))?;
-    let code = qapi_gen::generate(&schema, qapi_gen::Conditions::Refuse);
-    let code = code.map_err(|errors| syn::Error::new(literal.span(), errors))?;
+    let error = |errors| syn::Error::new(literal.span(), errors);
+    let schema = qapi_gen::compile(path).map_err(error)?;
+    let code = qapi_gen::generate(&schema, &Conditions::Cfg(conditions)).map_err(error)?;
     let files = schema.sources().iter().map(|(_, source)| source.path().to_string_lossy());
     // Makes the files inputs of the crate.
     Ok(quote!(#code const _: &[&str] = &[#(include_str!(#files)),*];))

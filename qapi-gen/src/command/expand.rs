@@ -10,7 +10,7 @@ use super::{Failure, Output};
 /// Prints formatted code.
 pub fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
     let mut files = Vec::new();
-    let mut conditions = Conditions::Refuse;
+    let mut conditions = Conditions::default();
     while let Some(argument) = parser.next()? {
         match argument {
             Arg::Value(file) => files.push(PathBuf::from(file)),
@@ -19,7 +19,7 @@ pub fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
         }
     }
     let schema = qapi_gen::compile(super::one_file("expand", files)?)?;
-    let code = qapi_gen::generate(&schema, conditions)?;
+    let code = qapi_gen::generate(&schema, &conditions)?;
     let file = syn::parse2(code).map_err(|error| Failure::Work(format!("qapi-gen: generated code: {error}\n")))?;
     Ok(Output::from(prettyplease::unparse(&file)))
 }

@@ -23,7 +23,7 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     let methods: Vec<_> = commands.iter().map(|(definition, _)| scope.claim(snake(&definition.name))).collect();
     let signatures = commands.iter().zip(&methods).map(|((definition, command), method)| {
         let docs = rustdoc::command(layout.schema, definition);
-        let deprecated = types::deprecated(&definition.features);
+        let deprecated = types::deprecated(layout, &definition.features);
         let (parameters, returns) = if command.generated {
             let returns = command.returns.map_or_else(|| quote!(()), |ty| layout.ty(ty, place));
             (parameters(layout, definition, place), returns)
@@ -31,8 +31,10 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
             (quote!(, arguments: ::qapi_schema::Arguments), quote!(::qapi_schema::Reply))
         };
         let result = layout.prelude(Prelude::Result, place);
+        let cfg = layout.cfg(definition.condition.as_ref());
         quote! {
             #docs
+            #cfg
             #deprecated
             fn #method(&self #parameters) -> #result<#returns, ::qapi_schema::Error>;
         }
@@ -49,14 +51,19 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
             (true, Some(_)) => quote!(Ok(::std::boxed::Box::new(target.#method(#arguments)?))),
             (true, None) => quote! { target.#method(#arguments)?; Ok(::qapi_schema::Command::empty()) },
         };
+        let cfg = layout.cfg(definition.condition.as_ref());
         quote! {
+            #cfg
             ::qapi_schema::Command::new(#name, #options, {
                 let target = ::std::sync::Arc::clone(target);
                 move |members| { #read #reply }
             })
         }
     });
-    let names = commands.iter().map(|(definition, _)| &definition.name);
+    let names = commands.iter().map(|(definition, _)| {
+        let (cfg, name) = (layout.cfg(definition.condition.as_ref()), &definition.name);
+        quote!(#cfg #name)
+    });
     quote! {
         #[doc = #docs]
         pub trait Commands { #(#signatures)* }

@@ -34,7 +34,7 @@ fn event(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
     let place = Place { file: definition.span.file, event: true };
     let name = &definition.name;
     let docs = rustdoc::definition(definition);
-    let deprecated = types::deprecated(&definition.features);
+    let deprecated = types::deprecated(layout, &definition.features);
     let derives = layout.holding.derives(definition.id);
     let members = layout.schema.members(definition);
     let (declared, data) = if let Some(boxed) = definition.boxed_data() {
@@ -46,15 +46,18 @@ fn event(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
         let fields = types::fields(&members);
         let listed = || members.iter().zip(&fields);
         let declared = listed().map(|(listed, field)| types::declare(layout, *listed, field, definition.id, place));
-        let wire = listed().map(|(listed, field)| types::wire(listed.member, field));
+        let wire = listed().map(|(listed, field)| types::wire(layout, listed.member, field));
         (quote!({ #(#declared,)* }), quote!({ #(#wire),* }))
     };
+    let cfg = layout.cfg(definition.condition.as_ref());
     quote! {
         #docs
+        #cfg
         #deprecated
         #derives
         pub struct #ident #declared
 
+        #cfg
         ::qapi_schema::qapi_event!(#ident #name #data);
     }
 }

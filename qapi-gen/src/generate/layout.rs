@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
+use super::conditions::Conditions;
 use super::holding::Holding;
 use super::names::{self, Scope};
 use super::recursion::Via;
@@ -15,6 +16,8 @@ use crate::source::FileId;
 pub struct Layout<'a> {
     /// The schema.
     pub schema: &'a Schema,
+    /// What is known about its conditions.
+    pub conditions: &'a Conditions,
     /// What its types hold.
     pub holding: Holding,
     modules: HashMap<FileId, Ident>,
@@ -34,9 +37,10 @@ pub struct Place {
 
 impl<'a> Layout<'a> {
     /// Lays the modules of a schema out.
-    pub fn new(schema: &'a Schema, modules: &[Module<'_>]) -> Self {
+    pub fn new(schema: &'a Schema, conditions: &'a Conditions, modules: &[Module<'_>]) -> Self {
         let mut layout = Self {
             schema,
+            conditions,
             holding: Holding::new(schema),
             modules: HashMap::new(),
             types: HashMap::new(),
@@ -48,7 +52,7 @@ impl<'a> Layout<'a> {
     }
 
     fn name(&mut self, modules: &[Module<'_>]) {
-        let mut files = Scope::default();
+        let mut files = Scope::with(&["conditions"]);
         for module in modules {
             let path = self.schema.sources().path(module.file);
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();

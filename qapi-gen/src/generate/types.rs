@@ -11,30 +11,34 @@ use crate::check::JsonType;
 use crate::schema::{Alternate, Definition, DefinitionId, Enum, Feature, Listed, Member};
 
 /// `#[deprecated]`, where the schema says so.
-pub fn deprecated(features: &[Feature]) -> Option<TokenStream> {
-    features.iter().any(|feature| feature.name == "deprecated").then(|| quote!(#[deprecated]))
+pub fn deprecated(layout: &Layout<'_>, features: &[Feature]) -> Option<TokenStream> {
+    let feature = features.iter().find(|feature| feature.name == "deprecated")?;
+    Some(match layout.predicate(feature.condition.as_ref()) {
+        Some(predicate) => quote!(#[cfg_attr(#predicate, deprecated)]),
+        None => quote!(#[deprecated]),
+    })
 }
 
 /// An enumeration.
-pub fn enumeration(layout: &Layout<'_>, definition: &Definition, enumeration: &Enum) -> TokenStream {
+pub fn enumeration(layout: &Layout<'_>, definition: &Definition, enumeration: &Enum) -> Vec<TokenStream> {
     let ident = layout.ident(definition.id);
     let values = &enumeration.values;
     let variants = names::idents(values.iter().map(|value| value.name.as_str()), camel);
     let wire: Vec<_> = values.iter().map(|value| value.name.as_str()).collect();
     let docs = rustdoc::definition(definition);
     let variant_docs = wire.iter().map(|name| rustdoc::member(definition, name));
-    let deprecated = values.iter().map(|value| deprecated(&value.features));
-    quote! {
+    let deprecated = values.iter().map(|value| deprecated(layout, &value.features));
+    let cfgs: Vec<_> = values.iter().map(|value| layout.cfg(value.condition.as_ref())).collect();
+    let declared = quote! {
         #docs
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum #ident { #( #variant_docs #deprecated #variants, )* }
-
-        ::qapi_schema::qapi_enum!(#ident { #(#variants #wire),* });
-    }
+        pub enum #ident { #( #variant_docs #cfgs #deprecated #variants, )* }
+    };
+    vec![declared, quote!(::qapi_schema::qapi_enum!(#ident { #(#cfgs #variants #wire),* });)]
 }
 
 /// A struct.
-pub fn structure(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
+pub fn structure(layout: &Layout<'_>, definition: &Definition) -> Vec<TokenStream> {
     let ident = layout.ident(definition.id);
     let place = Place { file: definition.span.file, event: false };
     let members = layout.schema.members(definition);
@@ -43,20 +47,19 @@ pub fn structure(layout: &Layout<'_>, definition: &Definition) -> TokenStream {
     let derives = layout.holding.derives(definition.id);
     let listed = || members.iter().zip(&fields);
     let declared = listed().map(|(listed, field)| declare(layout, *listed, field, definition.id, place));
-    let wire = listed().map(|(listed, field)| wire(listed.member, field));
-    quote! {
+    let wire = listed().map(|(listed, field)| wire(layout, listed.member, field));
+    let declared = quote! {
         #docs
         #derives
         pub struct #ident { #(#declared,)* }
-
-        ::qapi_schema::qapi_object!(#ident { #(#wire),* });
-    }
+    };
+    vec![declared, quote!(::qapi_schema::qapi_object!(#ident { #(#wire),* });)]
 }
 
-/// A field with its presence and its name on the wire, as the macros of the preamble take it.
-pub fn wire(member: &Member, field: &Ident) -> TokenStream {
-    let (presence, name) = (presence(member), &member.name);
-    quote!(#field #presence #name)
+/// A field with its presence and its name on the wire, as the macros of `qapi_schema` take it.
+pub fn wire(layout: &Layout<'_>, member: &Member, field: &Ident) -> TokenStream {
+    let (cfg, presence, name) = (layout.cfg(member.condition.as_ref()), presence(member), &member.name);
+    quote!(#cfg #field #presence #name)
 }
 
 /// Whether a member must be there. These are also the names of the methods that take it out of `Members`.
@@ -78,13 +81,14 @@ pub fn declare(
     place: Place,
 ) -> TokenStream {
     let docs = rustdoc::listed(&listed);
-    let deprecated = deprecated(&listed.member.features);
+    let cfg = layout.cfg(listed.member.condition.as_ref());
+    let deprecated = deprecated(layout, &listed.member.features);
     let ty = layout.field(listed.member, owner, place);
-    quote!(#docs #deprecated pub #field: #ty)
+    quote!(#docs #cfg #deprecated pub #field: #ty)
 }
 
 /// An alternate.
-pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alternate) -> TokenStream {
+pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alternate) -> Vec<TokenStream> {
     let ident = layout.ident(definition.id);
     let place = Place { file: definition.span.file, event: false };
     let branches = &alternate.branches;
@@ -93,20 +97,22 @@ pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alter
     let derives = layout.holding.derives(definition.id);
     let variant_docs = branches.iter().map(|branch| rustdoc::member(definition, &branch.name));
     let types = branches.iter().map(|branch| layout.held(branch.ty, definition.id, Via::Alternate, place));
-    let mut told: Vec<_> = branches.iter().map(|branch| layout.schema.json_type(branch)).zip(&variants).collect();
+    let cfgs: Vec<_> = branches.iter().map(|branch| layout.cfg(branch.condition.as_ref())).collect();
+    let told = branches.iter().zip(&variants).zip(&cfgs);
+    let mut told: Vec<_> =
+        told.map(|((branch, variant), cfg)| (layout.schema.json_type(branch), variant, cfg)).collect();
     // Errors name the types in this order.
-    told.sort_by_key(|(json, _)| *json);
-    let arms = told.into_iter().filter_map(|(json, variant)| {
+    told.sort_by_key(|&(json, _, _)| json);
+    let arms = told.into_iter().filter_map(|(json, variant, cfg)| {
         let ty = qtype(json?);
-        Some(quote!(#variant #ty))
+        Some(quote!(#cfg #variant #ty))
     });
-    quote! {
+    let declared = quote! {
         #docs
         #derives
-        pub enum #ident { #( #variant_docs #variants(#types), )* }
-
-        ::qapi_schema::qapi_alternate!(#ident { #(#arms),* });
-    }
+        pub enum #ident { #( #variant_docs #cfgs #variants(#types), )* }
+    };
+    vec![declared, quote!(::qapi_schema::qapi_alternate!(#ident { #(#arms),* });)]
 }
 
 /// The variant of `QType`.

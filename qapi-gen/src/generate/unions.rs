@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 
 use super::layout::{Layout, Place};
@@ -12,7 +12,7 @@ use super::{rustdoc, types};
 use crate::schema::{Definition, Listed, Union};
 
 /// A union.
-pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> TokenStream {
+pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> Vec<TokenStream> {
     let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
@@ -31,51 +31,82 @@ pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> Tok
     });
     // A discriminator that is missing has been reported.
     let at = members.iter().position(decides).unwrap_or_default();
-    let mut wire = members.iter().zip(&fields).map(|(listed, field)| types::wire(listed.member, field));
+    let mut wire = members.iter().zip(&fields).map(|(listed, field)| types::wire(layout, listed.member, field));
     let before: Vec<_> = wire.by_ref().take(at).collect();
     let after = wire.skip(1);
     let (tag, name) = (&fields[at], &union.discriminator);
-    let branches = branches(layout, definition, union, members[at]);
-    quote! {
+    let declared = quote! {
         #docs
         #derives
         pub struct #ident { #(#declared,)* }
-
-        ::qapi_schema::qapi_union!(#ident { #(#before),* } #tag #kind #name { #(#after),* });
-        #branches
-    }
+    };
+    let read_and_written =
+        quote!(::qapi_schema::qapi_union!(#ident { #(#before),* } #tag #kind #name { #(#after),* }););
+    [declared, read_and_written].into_iter().chain(branches(layout, definition, union)).collect()
 }
 
 /// The enum of the branches: one variant for each value of the discriminator.
-fn branches(layout: &Layout<'_>, definition: &Definition, union: &Union, tag: Listed<'_>) -> TokenStream {
+fn branches(layout: &Layout<'_>, definition: &Definition, union: &Union) -> Vec<TokenStream> {
     let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
-    let enumeration = tag.member.ty.id.definition().and_then(|id| layout.schema.definition(id));
-    let Some(enumeration) = enumeration else {
-        return TokenStream::new();
+    let Some(enumeration) = layout.schema.discriminator(definition, union) else {
+        return Vec::new();
     };
     let path = layout.path(enumeration.id, place);
-    let wire: Vec<_> = enumeration.values().iter().map(|value| value.name.as_str()).collect();
-    let variants = names::idents(wire.iter().copied(), camel);
+    let values = enumeration.values();
+    let variants = names::idents(values.iter().map(|value| value.name.as_str()), camel);
     let branches: HashMap<_, _> = union.branches.iter().map(|branch| (branch.name.as_str(), branch)).collect();
+    let variants = values.iter().zip(&variants).flat_map(|(value, variant)| {
+        let exists = layout.predicate(value.condition.as_ref());
+        match branches.get(value.name.as_str()) {
+            None => vec![Variant { cfg: cfg([exists, None]), name: &value.name, variant, held: None }],
+            Some(branch) => {
+                let held = Some(layout.held(branch.ty, id, Via::Union, place));
+                let held_if = layout.predicate(branch.condition.as_ref());
+                // Without its branch, the value of the discriminator has no further members.
+                let without = held_if.as_ref().map(|held_if| {
+                    let cfg = cfg([exists.clone(), Some(quote!(not(#held_if)))]);
+                    Variant { cfg, name: &value.name, variant, held: None }
+                });
+                let with = Variant { cfg: cfg([exists, held_if]), name: &value.name, variant, held };
+                [Some(with), without].into_iter().flatten().collect()
+            }
+        }
+    });
+    let variants: Vec<_> = variants.collect();
     let docs = format!(" What `{}` of [`{ident}`] decides.", union.discriminator);
     let derives = layout.holding.derives(id);
-    let declared = wire.iter().zip(&variants).map(|(name, variant)| {
+    let declared = variants.iter().map(|Variant { cfg, name, variant, held }| {
         let docs = format!(" `{name}`");
-        let branch = branches.get(name);
-        let held = branch.map(|branch| layout.held(branch.ty, id, Via::Union, place)).map(|held| quote!((#held)));
-        quote!(#[doc = #docs] #variant #held)
+        let held = held.as_ref().map(|held| quote!((#held)));
+        quote!(#[doc = #docs] #cfg #variant #held)
     });
-    let listed = wire.iter().zip(&variants).map(|(name, variant)| {
-        let held = branches.contains_key(name).then(|| quote!((branch)));
-        quote!(#variant #held)
-    });
-    quote! {
+    let declared = quote! {
         #[doc = #docs]
         #derives
         pub enum #kind { #(#declared,)* }
+    };
+    let listed = variants.iter().map(|Variant { cfg, variant, held, .. }| {
+        let held = held.as_ref().map(|_| quote!((branch)));
+        quote!(#cfg #variant #held)
+    });
+    vec![declared, quote!(::qapi_schema::qapi_branches!(#kind #path { #(#listed),* });)]
+}
 
-        ::qapi_schema::qapi_branches!(#kind #path { #(#listed),* });
+struct Variant<'a> {
+    cfg: Option<TokenStream>,
+    name: &'a str,
+    variant: &'a Ident,
+    held: Option<TokenStream>,
+}
+
+/// The attribute for what exists if all of the predicates hold that there are.
+fn cfg(predicates: [Option<TokenStream>; 2]) -> Option<TokenStream> {
+    let predicates: Vec<_> = predicates.into_iter().flatten().collect();
+    match predicates.as_slice() {
+        [] => None,
+        [predicate] => Some(quote!(#[cfg(#predicate)])),
+        _ => Some(quote!(#[cfg(all(#(#predicates),*))])),
     }
 }

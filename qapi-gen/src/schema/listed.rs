@@ -1,6 +1,6 @@
 //! The members of a definition with those of its bases: what stands in an object on the wire.
 
-use super::{Definition, DefinitionKind, Member, Members, Schema, TypeId};
+use super::{Definition, DefinitionKind, Member, Members, Schema, TypeId, Union};
 
 /// A member and the definition that lists it.
 #[derive(Clone, Copy, Debug)]
@@ -26,5 +26,11 @@ impl Schema {
         let mut members = base.map(|base| self.members(base)).unwrap_or_default();
         members.extend(definition.own_members().iter().map(|member| Listed { member, definition }));
         members
+    }
+
+    /// The enumeration that decides between the branches of a union.
+    pub fn discriminator<'a>(&'a self, definition: &'a Definition, union: &Union) -> Option<&'a Definition> {
+        let tag = self.members(definition).into_iter().find(|listed| listed.member.name == union.discriminator)?;
+        tag.member.ty.id.definition().and_then(|id| self.definition(id))
     }
 }
