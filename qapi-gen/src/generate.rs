@@ -3,6 +3,7 @@
 mod commands;
 mod conditions;
 mod events;
+mod external;
 mod holding;
 mod layout;
 mod markdown;
@@ -18,18 +19,41 @@ use quote::quote;
 use crate::diagnostic::Errors;
 use crate::schema::{DefinitionKind, Module, Schema};
 pub use conditions::Conditions;
+pub use external::External;
 use layout::Layout;
+
+/// What the generated code has to fit in with.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What becomes of `if` conditions.
+    pub conditions: Conditions,
+    /// The parts of the schema that other crates have included.
+    pub externals: Vec<External>,
+}
+
+impl From<Conditions> for Options {
+    fn from(conditions: Conditions) -> Self {
+        Self { conditions, ..Self::default() }
+    }
+}
 
 /// Generates the code for a schema.
 ///
 /// # Errors
-/// The schema has conditions on symbols that are not known, or has none on one that is.
-pub fn generate(schema: &Schema, conditions: &Conditions) -> Result<TokenStream, Errors> {
-    conditions.check(schema, schema.definitions())?;
+/// The schema has conditions on symbols that are not known, or has none on one that is; or it does not include what
+/// another crate is said to have included.
+pub fn generate(schema: &Schema, options: &Options) -> Result<TokenStream, Errors> {
+    let Options { conditions, externals } = options;
+    let foreign = external::modules(schema, externals)?;
     let modules = schema.modules();
-    let layout = Layout::new(schema, conditions, &modules);
+    let own = modules.iter().filter(|module| !foreign.contains_key(&module.file));
+    conditions.check(schema, own.flat_map(|module| module.definitions.iter().copied()))?;
+    let layout = Layout::new(schema, conditions);
     let mut code = conditions.module();
-    code.extend(modules.iter().map(|module| self::module(&layout, module)));
+    code.extend(modules.iter().map(|module| match foreign.get(&module.file) {
+        Some(foreign) => foreign.reexport(layout.module(module.file)),
+        None => self::module(&layout, module),
+    }));
     Ok(code)
 }
 

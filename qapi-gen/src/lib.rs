@@ -30,5 +30,5 @@ mod value;
 
 pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
-pub use generate::{Conditions, generate};
+pub use generate::{Conditions, External, Options, generate};
 pub use schema::Schema;

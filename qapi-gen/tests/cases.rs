@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use qapi_gen::{Conditions, compile, generate};
+use qapi_gen::{Options, compile, generate};
 
 /// The schemas, in the order of their names.
 fn cases() -> Vec<PathBuf> {
@@ -19,7 +19,7 @@ fn cases() -> Vec<PathBuf> {
 
 fn formatted(path: &Path) -> Result<String, String> {
     let schema = compile(path).map_err(|errors| errors.to_string())?;
-    let code = generate(&schema, &Conditions::default()).map_err(|errors| errors.to_string())?;
+    let code = generate(&schema, &Options::default()).map_err(|errors| errors.to_string())?;
     let file = syn::parse2(code).expect("generated code is Rust");
     Ok(prettyplease::unparse(&file))
 }

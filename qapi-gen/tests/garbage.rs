@@ -24,7 +24,7 @@ fn compiled(bytes: &[u8]) -> Option<Schema> {
     fs::write(file.path(), bytes).expect("written");
     match compile(file.path()) {
         Ok(schema) => {
-            let code = generate(&schema, &Conditions::AllHold).expect("conditions hold");
+            let code = generate(&schema, &Conditions::AllHold.into()).expect("conditions hold");
             syn::parse2::<syn::File>(code).expect("generated code is Rust");
             Some(schema)
         }

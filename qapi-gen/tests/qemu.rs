@@ -77,7 +77,7 @@ fn qemu_s_schemas_are_accepted_and_become_rust() {
     for schema in ["qapi", "storage-daemon/qapi", "qga"] {
         let path = tree.join(schema).join("qapi-schema.json");
         let schema = compile(path).unwrap_or_else(|errors| panic!("{errors}"));
-        let code = generate(&schema, &Conditions::AllHold).unwrap_or_else(|errors| panic!("{errors}"));
+        let code = generate(&schema, &Conditions::AllHold.into()).unwrap_or_else(|errors| panic!("{errors}"));
         let file: syn::File = syn::parse2(code).expect("generated code is Rust");
         assert!(file.items.len() > schema.modules().len());
     }

@@ -18,6 +18,7 @@ mod wire;
 pub use command::{Arguments, Command, CommandOptions, CommandTable, Reply};
 pub use error::{Error, ErrorClass};
 pub use event::{Event, EventSink};
+pub use qapi_gen_macros::include_schema;
 pub use qtype::QType;
 pub use visit::{Dialect, FromMembers, FromValue, Members, SerializeMembers, Visitor};
 pub use wire::{Empty, Wire};
@@ -25,4 +26,4 @@ pub use wire::{Empty, Wire};
 #[doc(hidden)]
 pub use {serde, serde_json};
 
-qapi_gen_macros::include_schema!("schema/qapi-schema.json");
+include_schema!("schema/qapi-schema.json");

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proc_macro2::TokenStream;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Ident, LitStr, Token, braced, parenthesized};
+use syn::{Ident, LitStr, Path, Token, braced, parenthesized};
 
 /// What the macro is called with.
 pub struct Arguments {
@@ -13,12 +13,14 @@ pub struct Arguments {
     pub path: LitStr,
     /// The symbols of `if` conditions, each with its `cfg` predicate.
     pub conditions: BTreeMap<String, TokenStream>,
+    /// The modules in which other crates have included a part of the schema, each with the file that this starts with.
+    pub externals: Vec<(Path, LitStr)>,
 }
 
 impl Parse for Arguments {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut arguments = Self { path: input.parse()?, conditions: BTreeMap::new() };
-        let mut seen_if = false;
+        let mut arguments = Self { path: input.parse()?, conditions: BTreeMap::new(), externals: Vec::new() };
+        let (mut seen_if, mut seen_extern) = (false, false);
         while !input.is_empty() {
             input.parse::<Token![,]>()?;
             if input.is_empty() {
@@ -33,6 +35,10 @@ impl Parse for Arguments {
                         return Err(syn::Error::new(name.span(), "this symbol has a predicate already"));
                     }
                 }
+            } else if keyword.peek(Token![extern]) && !seen_extern {
+                input.parse::<Token![extern]>()?;
+                seen_extern = true;
+                arguments.externals.extend(table(input)?.into_iter().map(|Extern { path, file }| (path, file)));
             } else {
                 return Err(keyword.error());
             }
@@ -66,5 +72,19 @@ impl Parse for Symbol {
         let predicate;
         parenthesized!(predicate in input);
         Ok(Self { name, predicate: predicate.parse()? })
+    }
+}
+
+/// `::qapi_schema = "schema/qapi-schema.json"`
+struct Extern {
+    path: Path,
+    file: LitStr,
+}
+
+impl Parse for Extern {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let path = input.call(Path::parse_mod_style)?;
+        input.parse::<Token![=]>()?;
+        Ok(Self { path, file: input.parse()? })
     }
 }

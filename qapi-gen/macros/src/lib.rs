@@ -7,9 +7,9 @@ use std::path::Path;
 
 use arguments::Arguments;
 use proc_macro2::TokenStream;
-use qapi_gen::Conditions;
-use quote::quote;
-use syn::parse_macro_input;
+use qapi_gen::{Conditions, External, Options, Schema};
+use quote::{ToTokens, quote};
+use syn::{LitStr, parse_macro_input};
 
 /// Expands to the Rust code of a QAPI schema: one module for each file that defines something.
 ///
@@ -74,7 +74,46 @@ use syn::parse_macro_input;
 /// qapi_gen_macros::include_schema!("tests/schema/conditions.json");
 /// ```
 ///
-/// And so is what is wrong with the schema:
+/// A schema may include one that another crate has compiled. `extern` names the module in which that crate did so, and
+/// the file: types of that part are the other crate's, and are re-exported, so that paths look as if they were here.
+/// That the file is still what the other crate was compiled from is checked. (This crate's own conditions still need
+/// their symbols, and so do those on members that it inherits from there.)
+///
+/// ```
+/// mod theirs {
+///     qapi_gen_macros::include_schema!("tests/schema/sub/common.json");
+/// }
+///
+/// mod ours {
+///     qapi_gen_macros::include_schema!(
+///         "tests/schema/main.json",
+///         extern = { crate::theirs = "tests/schema/sub/common.json" },
+///     );
+/// }
+///
+/// fn same(id: theirs::common::Id) -> ours::common::Id {
+///     id
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Another text than the other crate's does not compile:
+///
+/// ```compile_fail,E0080
+/// mod theirs {
+///     qapi_gen_macros::include_schema!("tests/schema/main.json");
+/// }
+///
+/// mod ours {
+///     qapi_gen_macros::include_schema!(
+///         "tests/schema/main.json",
+///         extern = { crate::theirs = "tests/schema/sub/common.json" },
+///     );
+/// }
+/// # fn main() {}
+/// ```
+///
+/// And so is what is wrong with the schema an error:
 ///
 /// ```compile_fail
 /// qapi_gen_macros::include_schema!("tests/schema/broken.json");
@@ -86,13 +125,34 @@ pub fn include_schema(input: proc_macro::TokenStream) -> proc_macro::TokenStream
 }
 
 fn expand(arguments: Arguments) -> syn::Result<TokenStream> {
-    let Arguments { path: literal, conditions } = arguments;
-    let directory = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
-    let path = Path::new(&directory).join(literal.value());
-    let error = |errors| syn::Error::new(literal.span(), errors);
-    let schema = qapi_gen::compile(path).map_err(error)?;
-    let code = qapi_gen::generate(&schema, &Conditions::Cfg(conditions)).map_err(error)?;
+    let Arguments { path, conditions, externals } = arguments;
+    let schema = compile(&path)?;
+    let mut unchanged = TokenStream::new();
+    let externals = externals.into_iter().map(|(path, file)| {
+        let schema = compile(&file)?;
+        let fingerprint = schema.fingerprint();
+        let differs = format!("`{}` is not what the other crate was compiled from", file.value());
+        unchanged.extend(quote!(
+            const _: () = assert!(#path::SCHEMA_FINGERPRINT == #fingerprint, #differs);
+        ));
+        Ok(External { path: path.into_token_stream(), schema })
+    });
+    let options =
+        Options { externals: externals.collect::<syn::Result<_>>()?, conditions: Conditions::Cfg(conditions) };
+    let code = qapi_gen::generate(&schema, &options).map_err(|errors| syn::Error::new(path.span(), errors))?;
+    let fingerprint = schema.fingerprint();
     let files = schema.sources().iter().map(|(_, source)| source.path().to_string_lossy());
-    // Makes the files inputs of the crate.
-    Ok(quote!(#code const _: &[&str] = &[#(include_str!(#files)),*];))
+    Ok(quote! {
+        #code
+        #unchanged
+        #[doc(hidden)]
+        pub const SCHEMA_FINGERPRINT: u64 = #fingerprint;
+        // Makes the files inputs of the crate.
+        const _: &[&str] = &[#(include_str!(#files)),*];
+    })
+}
+
+fn compile(file: &LitStr) -> syn::Result<Schema> {
+    let directory = env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default();
+    qapi_gen::compile(Path::new(&directory).join(file.value())).map_err(|errors| syn::Error::new(file.span(), errors))
 }

@@ -19,7 +19,7 @@ pub fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
         }
     }
     let schema = qapi_gen::compile(super::one_file("expand", files)?)?;
-    let code = qapi_gen::generate(&schema, &conditions)?;
+    let code = qapi_gen::generate(&schema, &conditions.into())?;
     let file = syn::parse2(code).map_err(|error| Failure::Work(format!("qapi-gen: generated code: {error}\n")))?;
     Ok(Output::from(prettyplease::unparse(&file)))
 }

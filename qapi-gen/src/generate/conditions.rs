@@ -143,8 +143,9 @@ mod tests {
     fn a_symbol_that_no_condition_has_is_refused() {
         let schema = crate::compile("tests/cases/if-symbol-unknown-to-generator.json").expect("a valid schema");
         let known = |symbols: [&str; 3]| Conditions::Cfg(symbols.map(|name| (name.to_owned(), quote!(unix))).into());
-        assert!(crate::generate(&schema, &known(["LINUX", "WINDOWS", "WINDOWS"])).is_ok());
-        let error = crate::generate(&schema, &known(["LINUX", "WINDOWS", "LINX"])).expect_err("refused").to_string();
+        assert!(crate::generate(&schema, &known(["LINUX", "WINDOWS", "WINDOWS"]).into()).is_ok());
+        let error =
+            crate::generate(&schema, &known(["LINUX", "WINDOWS", "LINX"]).into()).expect_err("refused").to_string();
         assert_eq!(error, "error: no 'if' condition has the symbol 'LINX'\nhelp: did you mean 'LINUX'?\n");
     }
 }

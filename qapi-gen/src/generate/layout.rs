@@ -9,7 +9,7 @@ use super::conditions::Conditions;
 use super::holding::Holding;
 use super::names::{self, Scope};
 use super::recursion::Via;
-use crate::schema::{Builtin, DefinitionId, DefinitionKind, Member, Module, Schema, Type, TypeId};
+use crate::schema::{Builtin, DefinitionId, DefinitionKind, Member, Schema, Type, TypeId};
 use crate::source::FileId;
 
 /// The Rust side of a schema's definitions.
@@ -26,6 +26,17 @@ pub struct Layout<'a> {
     kinds: HashMap<DefinitionId, Ident>,
 }
 
+/// The names of the modules, for the files that have one.
+pub fn modules(schema: &Schema) -> HashMap<FileId, Ident> {
+    let mut names = Scope::with(&["conditions"]);
+    let modules = schema.modules().into_iter();
+    let named = modules.map(|module| {
+        let stem = schema.sources().path(module.file).file_stem().unwrap_or_default().to_string_lossy();
+        (module.file, names.claim(names::snake(&stem)))
+    });
+    named.collect()
+}
+
 /// Where generated code stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -37,26 +48,22 @@ pub struct Place {
 
 impl<'a> Layout<'a> {
     /// Lays the modules of a schema out.
-    pub fn new(schema: &'a Schema, conditions: &'a Conditions, modules: &[Module<'_>]) -> Self {
+    pub fn new(schema: &'a Schema, conditions: &'a Conditions) -> Self {
         let mut layout = Self {
             schema,
             conditions,
             holding: Holding::new(schema),
-            modules: HashMap::new(),
+            modules: modules(schema),
             types: HashMap::new(),
             shadowed: HashSet::new(),
             kinds: HashMap::new(),
         };
-        layout.name(modules);
+        layout.name();
         layout
     }
 
-    fn name(&mut self, modules: &[Module<'_>]) {
-        let mut files = Scope::with(&["conditions"]);
-        for module in modules {
-            let path = self.schema.sources().path(module.file);
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-            self.modules.insert(module.file, files.claim(names::snake(&stem)));
+    fn name(&mut self) {
+        for module in self.schema.modules() {
             let (mut types, mut events) = (Scope::with(&["Commands"]), Scope::default());
             for definition in &module.definitions {
                 let scope = match definition.kind {
