@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 const DOCUMENTS: &[&str] =
-    &["README.md", "CONTRIBUTING.md", "docs/rfc.md", "docs/cover-letter.md", "docs/benchmarks.md"];
+    &["README.md", "CONTRIBUTING.md", "docs/rfc.md", "docs/cover-letter.md", "docs/benchmarks.md", "docs/embedding.md"];
 
 /// Python's, not a script.
 const LIBRARY: &str = "qemu.qmp";
