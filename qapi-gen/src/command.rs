@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod expand;
+pub mod introspect;
 
 use std::path::PathBuf;
 

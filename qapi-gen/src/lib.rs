@@ -2,7 +2,8 @@
 //!
 //! One module per stage: [`source`] reads files, the lexer and the parser make expressions of them, [`doc`] reads the
 //! documentation comments, `include` follows the directives, `definition` reads each expression by itself, `check`
-//! looks at how they fit together, [`schema`] is what comes out, and [`generate`](fn@generate) turns it into code.
+//! looks at how they fit together, [`schema`] is what comes out, [`generate`](fn@generate) turns it into code, and
+//! [`introspect`] into what `query-qmp-schema` tells clients.
 //!
 //! ```no_run
 //! let schema = qapi_gen::compile("schema/qapi-schema.json")?;
@@ -19,6 +20,7 @@ pub mod diagnostic;
 pub mod doc;
 pub mod generate;
 mod include;
+pub mod introspect;
 mod lexer;
 mod name;
 mod parser;

@@ -17,15 +17,18 @@ Commands:
   check FILE...    report what is wrong with the schemas that start with these
                    files; exit status 1 if there is anything
   expand FILE      print the Rust code that include_schema! makes of a schema
+  introspect FILE  print what query-qmp-schema tells clients of a schema, as
+                   JSON
 
 Options:
-  --all-conditions  expand: take every 'if' condition as true
+  --all-conditions  expand, introspect: take every 'if' condition as true
   -h, --help        print this help
   -V, --version     print the version
 
 Examples:
   qapi-gen check schema/qapi-schema.json
   qapi-gen expand schema/qapi-schema.json | less
+  qapi-gen introspect --all-conditions schema/qapi-schema.json | jq length
 ";
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
     match name.to_str() {
         Some("check") => command::check::run(parser),
         Some("expand") => command::expand::run(parser),
+        Some("introspect") => command::introspect::run(parser),
         Some(_) | None => Err(Failure::Usage(format!("unknown command '{}'", name.display()))),
     }
 }

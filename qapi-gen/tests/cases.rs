@@ -1,4 +1,5 @@
-//! Goldens: `tests/cases/NAME.json` with `NAME.err`, what is wrong with it, or `NAME.out`, the code it becomes.
+//! Goldens: `tests/cases/NAME.json` with `NAME.err`, what is wrong with it, or `NAME.out`, the code it becomes. Those of
+//! the name `introspect-*` have `NAME.introspect`, too, what `query-qmp-schema` says of them.
 //!
 //! `QAPI_GEN_REWRITE=1` writes the goldens instead of comparing them.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
@@ -6,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use qapi_gen::introspect::{introspect, json};
 use qapi_gen::{Options, compile, generate};
 
 /// The schemas, in the order of their names.
@@ -17,6 +19,19 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+fn rewrites() -> bool {
+    env::var_os("QAPI_GEN_REWRITE").is_some()
+}
+
+/// What is wrong with a golden.
+fn compare(golden: &Path, found: &str) -> Option<String> {
+    if rewrites() {
+        fs::write(golden, found).expect("written");
+    }
+    let same = fs::read_to_string(golden).is_ok_and(|text| text == found);
+    (!same).then(|| format!("{} is not\n{found}", golden.display()))
+}
+
 fn formatted(path: &Path) -> Result<String, String> {
     let schema = compile(path).map_err(|errors| errors.to_string())?;
     let code = generate(&schema, &Options::default()).map_err(|errors| errors.to_string())?;
@@ -26,7 +41,6 @@ fn formatted(path: &Path) -> Result<String, String> {
 
 #[test]
 fn every_case_gives_what_its_golden_says() {
-    let rewrite = env::var_os("QAPI_GEN_REWRITE").is_some();
     let mut wrong = Vec::new();
     for case in cases() {
         let (golden, other, found) = match formatted(&case) {
@@ -34,15 +48,26 @@ fn every_case_gives_what_its_golden_says() {
             Err(errors) => ("err", "out", errors),
         };
         let (golden, other) = (case.with_extension(golden), case.with_extension(other));
-        if rewrite {
-            fs::write(&golden, found).expect("written");
+        wrong.extend(compare(&golden, &found));
+        if rewrites() {
             let _ = fs::remove_file(other);
-        } else if fs::read_to_string(&golden).ok().as_deref() != Some(&found) {
-            wrong.push(format!("{} is not\n{found}", golden.display()));
         } else if other.exists() {
             wrong.push(format!("{} is left over", other.display()));
         }
     }
+    assert!(wrong.is_empty(), "QAPI_GEN_REWRITE=1 writes the goldens anew:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_clients_are_told_is_what_the_golden_says() {
+    let mut cases = cases();
+    cases.retain(|case| case.file_name().is_some_and(|name| name.to_string_lossy().starts_with("introspect-")));
+    assert!(!cases.is_empty(), "there are cases");
+    let wrong = cases.iter().filter_map(|case| {
+        let schema = compile(case).unwrap_or_else(|errors| panic!("{errors}"));
+        compare(&case.with_extension("introspect"), &json(&introspect(&schema)))
+    });
+    let wrong: Vec<_> = wrong.collect();
     assert!(wrong.is_empty(), "QAPI_GEN_REWRITE=1 writes the goldens anew:\n{}", wrong.join("\n"));
 }
 

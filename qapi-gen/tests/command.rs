@@ -31,12 +31,21 @@ fn expand_prints_formatted_code() {
 }
 
 #[test]
-fn expand_refuses_unknown_conditions_unless_told_otherwise() {
+fn introspect_prints_json() {
+    let (status, out, err) = run(&["introspect", "tests/cases/introspect-unions.json"]);
+    assert_eq!((status, err), (Some(0), String::new()));
+    assert_eq!(out, include_str!("cases/introspect-unions.introspect"));
+}
+
+#[test]
+fn unknown_conditions_are_refused_unless_all_are_to_hold() {
     let case = "tests/cases/if-symbol-unknown-to-generator.json";
-    let (status, out, err) = run(&["expand", case]);
-    assert_eq!((status, out), (Some(1), String::new()));
-    assert!(err.contains("'LINUX', 'WINDOWS'"), "{err}");
-    assert_eq!(run(&["expand", "--all-conditions", case]).0, Some(0));
+    for command in ["expand", "introspect"] {
+        let (status, out, err) = run(&[command, case]);
+        assert_eq!((status, out), (Some(1), String::new()));
+        assert!(err.contains("'LINUX', 'WINDOWS'"), "{err}");
+        assert_eq!(run(&[command, "--all-conditions", case]).0, Some(0));
+    }
 }
 
 #[test]
@@ -54,6 +63,8 @@ fn what_is_not_understood_is_refused() {
         (&["check", "--fast", "a.json"], "unknown option '--fast'"),
         (&["check", "--all-conditions", "a.json"], "unknown option '--all-conditions'"),
         (&["expand", "a.json", "b.json"], "'expand' takes one file"),
+        (&["introspect", "a.json", "b.json"], "'introspect' takes one file"),
+        (&["introspect", "--fast", "a.json"], "unknown option '--fast'"),
         (&["compile", "a.json"], "unknown command 'compile'"),
     ] {
         let (status, out, err) = run(arguments);

@@ -28,6 +28,9 @@ impl Default for Conditions {
 
 impl Conditions {
     /// Makes sure that every symbol which these definitions need is known, and every known one needed.
+    ///
+    /// # Errors
+    /// The unknown symbols, or one that is known but not needed.
     pub fn check<'a>(&self, schema: &Schema, definitions: impl Iterator<Item = &'a Definition>) -> Result<(), Errors> {
         let Self::Cfg(known) = self else {
             return Ok(());
