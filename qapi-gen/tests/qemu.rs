@@ -4,10 +4,16 @@
 //! nothing to compare with, which is an error if `WHYSTOP_REQUIRE_PEERS=1`.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "qemu/introspection.rs"]
+mod introspection;
+
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use qapi_gen::{Conditions, Errors, compile, generate};
+
+/// The directories of QEMU's, its storage daemon's and its guest agent's.
+const SCHEMAS: [&str; 3] = ["qapi", "storage-daemon/qapi", "qga"];
 
 fn qemu() -> Option<PathBuf> {
     let tree = env::var_os("QEMU_SRC").map(PathBuf::from);
@@ -74,7 +80,7 @@ fn verdicts_and_lines_agree_with_qemu_s_test_cases() {
 #[test]
 fn qemu_s_schemas_are_accepted_and_become_rust() {
     let Some(tree) = qemu() else { return };
-    for schema in ["qapi", "storage-daemon/qapi", "qga"] {
+    for schema in SCHEMAS {
         let path = tree.join(schema).join("qapi-schema.json");
         let schema = compile(path).unwrap_or_else(|errors| panic!("{errors}"));
         let code = generate(&schema, &Conditions::AllHold.into()).unwrap_or_else(|errors| panic!("{errors}"));
