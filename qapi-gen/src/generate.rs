@@ -1,10 +1,12 @@
-//! The schema as Rust: one module per file that defines something, with its types, commands and events.
+//! The schema as Rust: one module per file that defines something, with its types, commands and events, and what clients
+//! are told of it all.
 
 mod commands;
 mod conditions;
 mod events;
 mod external;
 mod holding;
+mod introspection;
 mod layout;
 mod markdown;
 mod names;
@@ -48,12 +50,13 @@ pub fn generate(schema: &Schema, options: &Options) -> Result<TokenStream, Error
     let modules = schema.modules();
     let own = modules.iter().filter(|module| !foreign.contains_key(&module.file));
     conditions.check(schema, own.flat_map(|module| module.definitions.iter().copied()))?;
-    let layout = Layout::new(schema, conditions);
+    let layout = Layout::new(schema, conditions, &foreign);
     let mut code = conditions.module();
     code.extend(modules.iter().map(|module| match foreign.get(&module.file) {
         Some(foreign) => foreign.reexport(layout.module(module.file)),
         None => self::module(&layout, module),
     }));
+    code.extend(introspection::introspection(&layout));
     Ok(code)
 }
 

@@ -221,3 +221,11 @@ fn events_have_a_name_and_data() {
     let expected = json!({ "shape": { "name": "a", "kind": "none" }, "at": { "seconds": 1, "microseconds": 2 } });
     assert_eq!(data(&drawn), ("SHAPE_DRAWN", Some(expected)));
 }
+
+#[test]
+fn the_constant_says_what_the_compiler_prints() {
+    let schema = qapi_gen::compile("tests/schema/main.json").expect("a valid schema");
+    let printed = qapi_gen::introspect::json(&qapi_gen::introspect::introspect(&schema));
+    let printed: Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(serde_json::to_value(&INTROSPECTION).expect("serialisable"), printed);
+}

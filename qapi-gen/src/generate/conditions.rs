@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
+use super::external::Foreign;
 use super::layout::Layout;
 use crate::diagnostic::{Diagnostic, Errors};
+use crate::introspect::Guard;
 use crate::schema::{Condition, Definition, DefinitionKind, Schema};
 use crate::suggest;
 
@@ -107,11 +109,45 @@ impl Layout<'_> {
         self.predicate(condition).map(|predicate| quote!(#[cfg(#predicate)]))
     }
 
+    /// Whether something exists, as a constant expression in the root of the generated code.
+    pub fn holds(&self, guard: Option<Guard<'_>>) -> TokenStream {
+        match (self.conditions, guard) {
+            (Conditions::AllHold, _) | (Conditions::Cfg(_), None) => quote!(true),
+            (Conditions::Cfg(_), Some(Guard { condition, file })) => {
+                let path = self.foreign.get(&file).map(|Foreign { path, .. }| quote!(#path::));
+                constant(condition, &path)
+            }
+        }
+    }
+
     /// The predicate of a condition, unless it holds in any case.
     pub fn predicate(&self, condition: Option<&Condition>) -> Option<TokenStream> {
         match self.conditions {
             Conditions::AllHold => None,
             Conditions::Cfg(_) => condition.map(|condition| self.conditions.predicate(condition)),
+        }
+    }
+}
+
+/// A condition over the constants of the crate that included the file in which it stands.
+fn constant(condition: &Condition, path: &Option<TokenStream>) -> TokenStream {
+    let operands = |operands: &[Condition]| -> Vec<_> { operands.iter().map(|each| constant(each, path)).collect() };
+    match condition {
+        Condition::Symbol(symbol) => {
+            let ident = Ident::new(symbol, Span::call_site());
+            quote!(#path conditions::#ident)
+        }
+        Condition::Not(operand) => {
+            let operand = constant(operand, path);
+            quote!(!#operand)
+        }
+        Condition::All(all) => {
+            let operands = operands(all);
+            quote!((#(#operands)&&*))
+        }
+        Condition::Any(any) => {
+            let operands = operands(any);
+            quote!((#(#operands)||*))
         }
     }
 }

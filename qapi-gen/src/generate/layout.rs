@@ -6,6 +6,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 
 use super::conditions::Conditions;
+use super::external::Foreign;
 use super::holding::Holding;
 use super::names::{self, Scope};
 use super::recursion::Via;
@@ -18,6 +19,8 @@ pub struct Layout<'a> {
     pub schema: &'a Schema,
     /// What is known about its conditions.
     pub conditions: &'a Conditions,
+    /// The files that other crates have included.
+    pub foreign: &'a HashMap<FileId, Foreign<'a>>,
     /// What its types hold.
     pub holding: Holding,
     modules: HashMap<FileId, Ident>,
@@ -48,10 +51,11 @@ pub struct Place {
 
 impl<'a> Layout<'a> {
     /// Lays the modules of a schema out.
-    pub fn new(schema: &'a Schema, conditions: &'a Conditions) -> Self {
+    pub fn new(schema: &'a Schema, conditions: &'a Conditions, foreign: &'a HashMap<FileId, Foreign<'a>>) -> Self {
         let mut layout = Self {
             schema,
             conditions,
+            foreign,
             holding: Holding::new(schema),
             modules: modules(schema),
             types: HashMap::new(),
