@@ -11,7 +11,7 @@ use block::export::Exports;
 use monitor::control::Control;
 use monitor::{Broadcaster, Endpoint, Handle, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
-use qapi_schema::{CommandTable, block_core, block_export, control, run_state};
+use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, run_state};
 use vl::{Observer, SystemClock, Vm};
 
 /// What `query-version` and `--version` call this program.
@@ -99,10 +99,17 @@ impl Machine {
                 });
             }
         };
-        let names = [control::COMMANDS, run_state::COMMANDS, block_core::COMMANDS, block_export::COMMANDS].concat();
-        let control = Arc::new(Control::new(Version::of_package(PACKAGE), names, quit));
+        let names = [
+            control::COMMANDS,
+            introspect::COMMANDS,
+            run_state::COMMANDS,
+            block_core::COMMANDS,
+            block_export::COMMANDS,
+        ];
+        let control = Arc::new(Control::new(Version::of_package(PACKAGE), names.concat(), &INTROSPECTION, quit));
         let mut commands = CommandTable::default();
         commands.extend(control::commands(&control));
+        commands.extend(introspect::commands(&control));
         commands.extend(run_state::commands(&vm));
         commands.extend(block_core::commands(&block));
         commands.extend(block_export::commands(&exports));

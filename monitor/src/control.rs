@@ -1,7 +1,7 @@
-//! `control.json`: what clients may ask of the monitor itself.
+//! `control.json` and `introspect.json`: what clients may ask of the monitor itself.
 
 use qapi_schema::control::{CommandInfo, Commands, QMPCapability, VersionInfo, VersionTriple};
-use qapi_schema::{Error, ErrorClass};
+use qapi_schema::{Arguments, Error, ErrorClass, Introspection, Members, Reply, Visitor, introspect};
 
 use crate::greeting::Version;
 
@@ -9,14 +9,20 @@ use crate::greeting::Version;
 pub struct Control {
     version: Version,
     commands: Vec<&'static str>,
+    schema: &'static Introspection,
     quit: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Control {
-    /// The commands of a monitor of this version, which serves `commands`. `quit` asks the program to end; it must not
-    /// wait for that.
-    pub fn new(version: Version, commands: Vec<&'static str>, quit: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { version, commands, quit: Box::new(quit) }
+    /// The commands of a monitor of this version, which serves `commands`, as `schema` describes them: the one that the
+    /// program's own schema was compiled to. `quit` asks the program to end; it must not wait for that.
+    pub fn new(
+        version: Version,
+        commands: Vec<&'static str>,
+        schema: &'static Introspection,
+        quit: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self { version, commands, schema, quit: Box::new(quit) }
     }
 }
 
@@ -43,15 +49,31 @@ impl Commands for Control {
     }
 }
 
+impl introspect::Commands for Control {
+    fn query_qmp_schema(&self, arguments: Arguments) -> Result<Reply, Error> {
+        Members::new(arguments, &Visitor::json()).finish()?;
+        Ok(Box::new(self.schema))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use introspect::Commands as _;
+    use qapi_schema::introspection::{Entity, Kind, When};
+    use serde_json::json;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    static SCHEMA: Introspection = Introspection(&[When(true, Entity("STOP", &[], Kind::Event("0")))]);
+
+    fn control(commands: Vec<&'static str>, quit: impl Fn() + Send + Sync + 'static) -> Control {
+        Control::new(Version::of_package("test 1"), commands, &SCHEMA, quit)
+    }
+
     #[test]
     fn the_monitor_says_what_it_is_and_what_it_serves() {
-        let control = Control::new(Version::of_package("test 1"), vec!["quit", "stop"], || ());
+        let control = control(vec!["quit", "stop"], || ());
         let version = control.query_version().expect("a version");
         assert_eq!((version.qemu.major, version.package.as_str()), (10, "test 1"));
         let names: Vec<_> = control.query_commands().expect("commands").into_iter().map(|info| info.name).collect();
@@ -59,8 +81,17 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_is_that_of_the_program() {
+        let control = control(Vec::new(), || ());
+        let schema = control.query_qmp_schema(Arguments::new()).expect("the schema");
+        assert_eq!(schema.value(), json!([{ "name": "STOP", "meta-type": "event", "arg-type": "0" }]));
+        let refused = control.query_qmp_schema(Arguments::from_iter([("x".into(), json!(1))])).err();
+        assert_eq!(refused, Some(Error::generic("Parameter 'x' is unexpected")));
+    }
+
+    #[test]
     fn a_second_negotiation_comes_too_late() {
-        let control = Control::new(Version::of_package("test 1"), Vec::new(), || ());
+        let control = control(Vec::new(), || ());
         let refused = control.qmp_capabilities(None).expect_err("refused");
         assert_eq!(refused.class(), ErrorClass::CommandNotFound);
     }
@@ -72,7 +103,7 @@ mod tests {
         let quit = move || {
             counted.fetch_add(1, Ordering::Relaxed);
         };
-        Control::new(Version::of_package("test 1"), Vec::new(), quit).quit().expect("asked");
+        control(Vec::new(), quit).quit().expect("asked");
         assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 }

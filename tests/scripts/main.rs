@@ -55,6 +55,7 @@ scripts! {
     policy_ignore_reads
     policy_report
     policy_stop_for_reads
+    query_qmp_schema
     quit
     quit_while_held
     quota_of_the_file_system
