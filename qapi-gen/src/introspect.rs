@@ -6,13 +6,13 @@
 
 mod json;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::schema::{
     Alternate, Branch, Builtin, Command, Condition, Definition, DefinitionId, DefinitionKind, EnumValue, Event,
     Feature, Listed, Members, Schema, Type, TypeId, Union,
 };
-use crate::source::FileId;
+use crate::source::{FileId, Span};
 pub use json::json;
 
 /// Something with the condition under which it exists.
@@ -206,8 +206,9 @@ impl<'a> Walk<'a> {
         match used {
             Used::Named(Type { id, array: true }) => {
                 let element = self.refer(plain(Type { id, array: false }));
-                let guard = id.definition().and_then(|id| self.schema.definition(id)).and_then(guard_of);
-                Some(Conditional { guard, item: Entity { name, features: Vec::new(), kind: Kind::Array(element) } })
+                let definition = id.definition().and_then(|id| self.schema.definition(id));
+                let guard = definition.and_then(|definition| guard(&definition.condition, definition.span));
+                Some(Conditional { guard, ..always(name, Kind::Array(element)) })
             }
             Used::Named(Type { id: TypeId::Builtin(builtin), .. }) => Some(always(name, self::builtin(builtin))),
             Used::Named(Type { id: TypeId::Definition(id), .. }) => {
@@ -217,25 +218,24 @@ impl<'a> Walk<'a> {
             }
             Used::Listed(id) => {
                 let definition = self.schema.definition(id)?;
-                let kind = self.object(definition, None);
+                let guard = guard(&definition.condition, definition.span);
                 // The features are those of the command or the event.
-                let item = Entity { name, features: Vec::new(), kind };
-                Some(Conditional { guard: guard_of(definition), item })
+                Some(Conditional { guard, ..always(name, self.object(definition, None)) })
             }
             Used::Empty => Some(always(name, Kind::Object { members: Vec::new(), variants: None })),
         }
     }
 
     fn ty(&mut self, definition: &'a Definition) -> Option<Kind<'a>> {
-        match &definition.kind {
-            DefinitionKind::Enum(enumeration) => Some(Kind::Enum(enumeration.values.iter().map(value).collect())),
-            DefinitionKind::Struct(_) => Some(self.object(definition, None)),
-            DefinitionKind::Union(union) => Some(self.object(definition, Some(union))),
+        Some(match &definition.kind {
+            DefinitionKind::Enum(enumeration) => Kind::Enum(enumeration.values.iter().map(value).collect()),
+            DefinitionKind::Struct(_) => self.object(definition, None),
+            DefinitionKind::Union(union) => self.object(definition, Some(union)),
             DefinitionKind::Alternate(Alternate { branches }) => {
-                Some(Kind::Alternate(branches.iter().map(|branch| self.branch(branch, |ty| ty)).collect()))
+                Kind::Alternate(branches.iter().map(|branch| self.branch(branch, |ty| ty)).collect())
             }
-            DefinitionKind::Command(_) | DefinitionKind::Event(_) => None,
-        }
+            DefinitionKind::Command(_) | DefinitionKind::Event(_) => return None,
+        })
     }
 
     fn object(&mut self, definition: &'a Definition, union: Option<&'a Union>) -> Kind<'a> {
@@ -243,7 +243,7 @@ impl<'a> Walk<'a> {
         let members = listed.iter().map(|Listed { member, .. }| {
             let (ty, features) = (self.refer(plain(member.ty)), features(&member.features));
             let item = Member { name: &member.name, ty, optional: member.optional, features };
-            conditional(member.condition.as_ref(), member.span.file, item)
+            conditional(&member.condition, member.span, item)
         });
         let members = members.collect();
         let variants = union.map(|union| self.variants(union, &listed));
@@ -252,22 +252,21 @@ impl<'a> Walk<'a> {
 
     /// The branches, and then the values of the tag that have none.
     fn variants(&mut self, union: &'a Union, members: &[Listed<'a>]) -> Variants<'a> {
-        let branches = union.branches.iter();
-        let mut cases: Vec<_> =
-            branches.map(|branch| self.branch(branch, |ty| Case { value: &branch.name, ty })).collect();
+        let case = |branch: &'a Branch| self.branch(branch, |ty| Case { value: &branch.name, ty });
+        let mut cases: Vec<_> = union.branches.iter().map(case).collect();
         let tag = members.iter().find(|listed| listed.member.name == union.discriminator);
         let enumeration = tag.and_then(|tag| tag.member.ty.id.definition()).and_then(|id| self.schema.definition(id));
-        let has_branch = |value: &EnumValue| union.branches.iter().any(|branch| branch.name == value.name);
         let values = enumeration.map_or(&[] as &[_], Definition::values).iter();
-        cases.extend(values.filter(|value| !has_branch(value)).map(|value| {
+        let with_branch: HashSet<_> = union.branches.iter().map(|branch| &branch.name).collect();
+        cases.extend(values.filter(|value| !with_branch.contains(&value.name)).map(|value| {
             let item = Case { value: &value.name, ty: self.refer(Used::Empty) };
-            conditional(value.condition.as_ref(), value.span.file, item)
+            conditional(&value.condition, value.span, item)
         }));
         Variants { tag: &union.discriminator, cases }
     }
 
     fn branch<T>(&mut self, branch: &'a Branch, item: impl FnOnce(String) -> T) -> Conditional<'a, T> {
-        conditional(branch.condition.as_ref(), branch.span.file, item(self.refer(plain(branch.ty))))
+        conditional(&branch.condition, branch.span, item(self.refer(plain(branch.ty))))
     }
 }
 
@@ -309,29 +308,26 @@ fn builtin(builtin: Builtin) -> Kind<'static> {
 
 fn value(value: &EnumValue) -> Conditional<'_, Value<'_>> {
     let item = Value { name: &value.name, features: features(&value.features) };
-    conditional(value.condition.as_ref(), value.span.file, item)
+    conditional(&value.condition, value.span, item)
 }
 
 fn features(features: &[Feature]) -> List<'_, &str> {
-    let features = features.iter();
-    features
-        .map(|Feature { name, span, condition }| conditional(condition.as_ref(), span.file, name.as_str()))
-        .collect()
+    features.iter().map(|Feature { name, span, condition }| conditional(condition, *span, name.as_str())).collect()
 }
 
 fn entity<'a>(definition: &'a Definition, name: String, kind: Kind<'a>) -> Conditional<'a, Entity<'a>> {
     let item = Entity { name, features: features(&definition.features), kind };
-    Conditional { guard: guard_of(definition), item }
+    conditional(&definition.condition, definition.span, item)
 }
 
 fn always(name: String, kind: Kind<'_>) -> Conditional<'_, Entity<'_>> {
     Conditional { guard: None, item: Entity { name, features: Vec::new(), kind } }
 }
 
-fn guard_of(definition: &Definition) -> Option<Guard<'_>> {
-    definition.condition.as_ref().map(|condition| Guard { condition, file: definition.span.file })
+fn conditional<T>(condition: &Option<Condition>, at: Span, item: T) -> Conditional<'_, T> {
+    Conditional { guard: guard(condition, at), item }
 }
 
-fn conditional<T>(condition: Option<&Condition>, file: FileId, item: T) -> Conditional<'_, T> {
-    Conditional { guard: condition.map(|condition| Guard { condition, file }), item }
+fn guard(condition: &Option<Condition>, at: Span) -> Option<Guard<'_>> {
+    condition.as_ref().map(|condition| Guard { condition, file: at.file })
 }

@@ -11,7 +11,8 @@ use qapi_gen::{Conditions, External, Options, Schema};
 use quote::{ToTokens, quote};
 use syn::{LitStr, parse_macro_input};
 
-/// Expands to the Rust code of a QAPI schema: one module for each file that defines something.
+/// Expands to the Rust code of a QAPI schema: one module for each file that defines something, and `INTROSPECTION`, what
+/// `query-qmp-schema` tells clients of it all.
 ///
 /// The path is relative to the directory of the invoking crate's `Cargo.toml`. A change of any file of the schema
 /// causes a rebuild; an error in the schema is a compile error.
