@@ -72,3 +72,11 @@ fn arguments_are_checked_by_both_schemas() {
     assert_eq!(refused, Err("Parameter 'temperature.at' is missing".to_owned()));
     assert_eq!(vmm.call("stop", json!({ "x": 1 })), Err("Parameter 'x' is unexpected".to_owned()));
 }
+
+#[test]
+fn clients_are_told_of_both_schemas() {
+    let told = serde_json::to_string(&downstream::INTROSPECTION).expect("serialisable");
+    for name in ["query-stop-reason", "STOP", "__com.example_query-thermal", "__com.example_TOO_HOT"] {
+        assert!(told.contains(&format!(r#"{{"name":"{name}","#)), "{name}");
+    }
+}

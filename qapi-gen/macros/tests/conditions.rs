@@ -88,3 +88,22 @@ fn events_carry_the_data_that_exists() {
     let event = Changed(base(Level::Linux, None));
     assert_eq!(event.data().map(|data| data.value()), Some(json!({ "level": "linux" })));
 }
+
+#[test]
+fn clients_are_told_of_what_exists() {
+    let told = serde_json::to_value(&INTROSPECTION).expect("serialisable");
+    let find = |name: &str| {
+        let found = told.as_array().expect("an array").iter().find(|entity| entity["name"] == name);
+        found.cloned().unwrap_or_default()
+    };
+    assert_eq!(find("query-level")["meta-type"], "command");
+    assert_eq!(find("CHANGED")["meta-type"], "event");
+    assert_eq!([find("never"), find("NEVER")], [Value::Null, Value::Null]);
+    let base = find(find("CHANGED")["arg-type"].as_str().expect("a type"));
+    let members: Vec<_> = base["members"].as_array().expect("members").iter().collect();
+    let names: Vec<_> = members.iter().map(|member| member["name"].as_str().expect("a name")).collect();
+    assert_eq!(names, ["level", "both", "old", "older"]);
+    assert_eq!((&members[2]["features"], &members[3]["features"]), (&json!([]), &json!(["deprecated"])));
+    let level = find(members[0]["type"].as_str().expect("a type"));
+    assert_eq!(level["values"], json!(["low", "linux"]));
+}
