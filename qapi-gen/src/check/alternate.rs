@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Checker;
 use crate::name;
-use crate::schema::{Alternate, Branch, Builtin, Definition, DefinitionKind, TypeId};
+use crate::schema::{Alternate, Branch, Builtin, Definition, DefinitionKind, Type, TypeId};
 
 /// The types that JSON can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,7 +33,7 @@ impl<'a> Checker<'a> {
                 let message = format!("branch '{}' collides with branch '{}'", branch.name, first.name);
                 self.error(definition, branch.span, message);
             }
-            let Some(json) = self.schema.json_type(branch) else {
+            let Some(json) = self.schema.json_type(branch.ty) else {
                 let message = format!("branch '{}' cannot use {}", branch.name, self.describe(branch.ty.id));
                 self.error(definition, branch.span, message);
                 continue;
@@ -75,12 +75,12 @@ impl<'a> Checker<'a> {
 }
 
 impl crate::schema::Schema {
-    /// The JSON type of an alternate's branch; `None` if values of its type may be of several.
-    pub(crate) fn json_type(&self, branch: &Branch) -> Option<JsonType> {
-        if branch.ty.array {
+    /// The JSON type of the values of a type; `None` if they may be of several.
+    pub(crate) fn json_type(&self, ty: Type) -> Option<JsonType> {
+        if ty.array {
             return Some(JsonType::Array);
         }
-        match branch.ty.id {
+        match ty.id {
             TypeId::Builtin(builtin) => match builtin {
                 Builtin::Str | Builtin::QType => Some(JsonType::String),
                 Builtin::Number

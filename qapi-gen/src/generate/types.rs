@@ -100,7 +100,7 @@ pub fn alternate(layout: &Layout<'_>, definition: &Definition, alternate: &Alter
     let cfgs: Vec<_> = branches.iter().map(|branch| layout.cfg(branch.condition.as_ref())).collect();
     let told = branches.iter().zip(&variants).zip(&cfgs);
     let mut told: Vec<_> =
-        told.map(|((branch, variant), cfg)| (layout.schema.json_type(branch), variant, cfg)).collect();
+        told.map(|((branch, variant), cfg)| (layout.schema.json_type(branch.ty), variant, cfg)).collect();
     // Errors name the types in this order.
     told.sort_by_key(|&(json, _, _)| json);
     let arms = told.into_iter().filter_map(|(json, variant, cfg)| {
