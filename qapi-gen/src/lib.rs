@@ -2,8 +2,9 @@
 //!
 //! One module per stage: [`source`] reads files, the lexer and the parser make expressions of them, [`doc`] reads the
 //! documentation comments, `include` follows the directives, `definition` reads each expression by itself, `check`
-//! looks at how they fit together, [`schema`] is what comes out, [`generate`](fn@generate) turns it into code, and
-//! [`introspect`] into what `query-qmp-schema` tells clients.
+//! looks at how they fit together, [`schema`] is what comes out, [`generate`](fn@generate) turns it into code,
+//! [`introspect`] into what `query-qmp-schema` tells clients; [`diff`](fn@diff) says what two versions of it are to
+//! clients.
 //!
 //! ```no_run
 //! let schema = qapi_gen::compile("schema/qapi-schema.json")?;
@@ -17,6 +18,7 @@ mod check;
 mod compile;
 mod definition;
 pub mod diagnostic;
+pub mod diff;
 pub mod doc;
 pub mod generate;
 mod include;
@@ -32,5 +34,6 @@ mod value;
 
 pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
+pub use diff::diff;
 pub use generate::{Conditions, External, Options, generate};
 pub use schema::Schema;
