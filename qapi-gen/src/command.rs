@@ -1,6 +1,7 @@
 //! What the commands of `qapi-gen` have in common: one file each, from the arguments to what is printed.
 
 pub mod check;
+pub mod diff;
 pub mod expand;
 pub mod introspect;
 
@@ -33,6 +34,8 @@ pub enum Failure {
     Usage(String),
     /// The work failed. The text is for standard error as it is.
     Work(String),
+    /// The failure of a command that gives a verdict by exit status 1.
+    NoVerdict(Box<Failure>),
 }
 
 impl From<lexopt::Error> for Failure {

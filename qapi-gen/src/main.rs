@@ -16,6 +16,8 @@ Compiles schemas in QEMU's QAPI schema language.
 Commands:
   check FILE...    report what is wrong with the schemas that start with these
                    files; exit status 1 if there is anything
+  diff OLD NEW     list what changes on the wire for clients of a schema; exit
+                   status 1 if a change breaks them, 2 if there is no telling
   expand FILE      print the Rust code that include_schema! makes of a schema
   introspect FILE  print what query-qmp-schema tells clients of a schema, as
                    JSON
@@ -29,20 +31,31 @@ Examples:
   qapi-gen check schema/qapi-schema.json
   qapi-gen expand schema/qapi-schema.json | less
   qapi-gen introspect --all-conditions schema/qapi-schema.json | jq length
+  qapi-gen diff released/qapi-schema.json schema/qapi-schema.json
 ";
 
 fn main() -> ExitCode {
     match run(lexopt::Parser::from_env()) {
         Ok(output) => print(&output),
-        Err(Failure::Help) => print(&Output::from(HELP.to_owned())),
-        Err(Failure::Version) => print(&Output::from(format!("qapi-gen {}\n", env!("CARGO_PKG_VERSION")))),
-        Err(Failure::Usage(message)) => {
+        Err(failure) => fail(failure),
+    }
+}
+
+fn fail(failure: Failure) -> ExitCode {
+    match failure {
+        Failure::Help => print(&Output::from(HELP.to_owned())),
+        Failure::Version => print(&Output::from(format!("qapi-gen {}\n", env!("CARGO_PKG_VERSION")))),
+        Failure::Usage(message) => {
             eprint!("qapi-gen: {message}\nTry 'qapi-gen --help'.\n");
             ExitCode::FAILURE
         }
-        Err(Failure::Work(message)) => {
+        Failure::Work(message) => {
             eprint!("{message}");
             ExitCode::FAILURE
+        }
+        Failure::NoVerdict(failure) => {
+            fail(*failure);
+            ExitCode::from(2)
         }
     }
 }
@@ -56,6 +69,7 @@ fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
     };
     match name.to_str() {
         Some("check") => command::check::run(parser),
+        Some("diff") => command::diff::run(parser),
         Some("expand") => command::expand::run(parser),
         Some("introspect") => command::introspect::run(parser),
         Some(_) | None => Err(Failure::Usage(format!("unknown command '{}'", name.display()))),

@@ -49,6 +49,43 @@ fn unknown_conditions_are_refused_unless_all_are_to_hold() {
 }
 
 #[test]
+fn diff_lists_changes_and_fails_if_one_breaks_clients() {
+    let case = |name: &str, file: &str| format!("tests/cases/diff-{name}/{file}.json");
+    let [old, new] = ["old", "new"].map(|file| case("enum", file));
+    let (status, out, err) = run(&["diff", &old, &new]);
+    assert_eq!((status, err), (Some(1), String::new()));
+    assert!(out.starts_with("tests/cases/diff-enum/old.json:1:38: breaking: command 'go': "), "{out}");
+    assert!(out.contains("\ntests/cases/diff-enum/new.json:1:38: compatible: command 'go': "), "{out}");
+    assert!(out.ends_with("\n1 breaking, 1 compatible\n"), "{out}");
+    let unchanged = (Some(0), "no changes on the wire\n".to_owned(), String::new());
+    assert_eq!(run(&["diff", &case("refactored", "old"), &case("refactored", "new")]), unchanged);
+    let (status, out, _) = run(&["diff", "tests/cases/parse-empty-file.json", &new]);
+    assert!(status == Some(0) && out.ends_with(" is new\n0 breaking, 1 compatible\n"), "{out}");
+}
+
+#[test]
+fn diff_gives_no_verdict_on_what_it_cannot_compare() {
+    let (valid, null, number) =
+        ("tests/cases/parse-empty-file.json", "tests/cases/lex-null.json", "tests/cases/lex-number.json");
+    for (arguments, messages) in [
+        (&["diff", valid, null] as &[&str], &["lex-null.json:1:28: error: "] as &[&str]),
+        (&["diff", null, valid], &["lex-null.json:1:28: error: "]),
+        (&["diff", null, number], &["lex-null.json:1:28: error: ", "lex-number.json:1:31: error: "]),
+        (&["diff", valid, "tests/missing.json"], &["'tests/missing.json'"]),
+        (&["diff", "tests", valid], &["'tests'"]),
+        (&["diff"], &["qapi-gen: 'diff' takes two files\nTry 'qapi-gen --help'.\n"]),
+        (&["diff", valid], &["'diff' takes two files"]),
+        (&["diff", valid, valid, valid], &["'diff' takes two files"]),
+        (&["diff", "--fast", valid, valid], &["unknown option '--fast'"]),
+    ] {
+        let (status, out, err) = run(arguments);
+        assert_eq!((status, out), (Some(2), String::new()), "{arguments:?}");
+        assert!(messages.iter().all(|message| err.contains(message)), "{err}");
+    }
+    assert_eq!(run(&["diff", "--help"]).0, Some(0));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let (status, _, err) = run(&["check", "tests/missing.json", "tests"]);
     assert_eq!(status, Some(1));
