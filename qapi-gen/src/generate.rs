@@ -8,7 +8,6 @@ mod external;
 mod holding;
 mod introspection;
 mod layout;
-mod markdown;
 mod names;
 mod recursion;
 mod rustdoc;

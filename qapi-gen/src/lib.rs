@@ -24,6 +24,7 @@ pub mod generate;
 mod include;
 pub mod introspect;
 mod lexer;
+mod markup;
 mod name;
 mod parser;
 mod pragma;

@@ -3,8 +3,8 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::markdown::{inline, markdown};
 use crate::doc::{Doc, SectionKind};
+use crate::markup::markdown::{inline, markdown};
 use crate::schema::{Definition, Listed, Schema};
 use crate::source::FileId;
 
