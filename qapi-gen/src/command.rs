@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod diff;
+pub mod doc;
 pub mod expand;
 pub mod introspect;
 

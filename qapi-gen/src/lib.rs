@@ -2,9 +2,9 @@
 //!
 //! One module per stage: [`source`] reads files, the lexer and the parser make expressions of them, [`doc`] reads the
 //! documentation comments, `include` follows the directives, `definition` reads each expression by itself, `check`
-//! looks at how they fit together, [`schema`] is what comes out, [`generate`](fn@generate) turns it into code,
-//! [`introspect`] into what `query-qmp-schema` tells clients; [`diff`](fn@diff) says what two versions of it are to
-//! clients.
+//! looks at how they fit together, [`schema`] is what comes out. [`generate`](fn@generate) turns it into code,
+//! [`introspect`] into what `query-qmp-schema` tells clients, and [`manual`] into a reference manual; `markup` reads the
+//! text of the comments for both of them. [`diff`](fn@diff) says what two versions of a schema are to clients.
 //!
 //! ```no_run
 //! let schema = qapi_gen::compile("schema/qapi-schema.json")?;
@@ -24,6 +24,7 @@ pub mod generate;
 mod include;
 pub mod introspect;
 mod lexer;
+pub mod manual;
 mod markup;
 mod name;
 mod parser;
@@ -37,4 +38,5 @@ pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
 pub use diff::diff;
 pub use generate::{Conditions, External, Options, generate};
+pub use manual::Manual;
 pub use schema::Schema;

@@ -18,12 +18,18 @@ Commands:
                    files; exit status 1 if there is anything
   diff OLD NEW     list what changes on the wire for clients of a schema; exit
                    status 1 if a change breaks them, 2 if there is no telling
+  doc FILE --format html|md -o DIR
+                   write the reference manual of a schema, made from its
+                   documentation comments, to DIR/qmp-ref.html or .md
   expand FILE      print the Rust code that include_schema! makes of a schema
   introspect FILE  print what query-qmp-schema tells clients of a schema, as
                    JSON
 
 Options:
   --all-conditions  expand, introspect: take every 'if' condition as true
+  --format html|md  doc: the format of the manual
+  -o, --output DIR  doc: the directory for the manual, created if need be
+  --title TITLE     doc: what the manual is called
   -h, --help        print this help
   -V, --version     print the version
 
@@ -32,6 +38,7 @@ Examples:
   qapi-gen expand schema/qapi-schema.json | less
   qapi-gen introspect --all-conditions schema/qapi-schema.json | jq length
   qapi-gen diff released/qapi-schema.json schema/qapi-schema.json
+  qapi-gen doc schema/qapi-schema.json --format html -o docs
 ";
 
 fn main() -> ExitCode {
@@ -70,6 +77,7 @@ fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
     match name.to_str() {
         Some("check") => command::check::run(parser),
         Some("diff") => command::diff::run(parser),
+        Some("doc") => command::doc::run(parser),
         Some("expand") => command::expand::run(parser),
         Some("introspect") => command::introspect::run(parser),
         Some(_) | None => Err(Failure::Usage(format!("unknown command '{}'", name.display()))),

@@ -44,7 +44,7 @@ fn nested(lines: &[&str], depth: usize) -> Vec<Block> {
             continue;
         }
         let indent = indentation(line);
-        rest = if let Some(text) = text.strip_prefix(".. ") {
+        rest = if let Some(text) = text.strip_prefix(".. ").filter(|_| depth < MAX_DEPTH) {
             let (body, after) = indented(after, indent);
             blocks.extend(directive(text, body, depth));
             after

@@ -1,6 +1,7 @@
 //! The command `qapi-gen`, as a user runs it.
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
+use std::fs;
 use std::process::Command;
 
 /// What the command does: its exit status, standard output and standard error.
@@ -86,6 +87,34 @@ fn diff_gives_no_verdict_on_what_it_cannot_compare() {
 }
 
 #[test]
+fn doc_creates_the_directory_and_says_what_it_wrote() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let directory = parent.path().join("new/docs");
+    for (format, start) in [("html", "<!DOCTYPE html>"), ("md", "# A & B\n")] {
+        let arguments = ["doc", "tests/cases/generate-union.json", "--title", "A & B", "--format", format];
+        let (status, out, err) = run(&[&arguments[..], &["-o", directory.to_str().expect("text")]].concat());
+        assert_eq!((status, err), (Some(0), String::new()));
+        let path = directory.join("qmp-ref").with_extension(format);
+        assert_eq!(out, format!("{}\n", path.display()));
+        assert!(fs::read_to_string(path).expect("the manual").starts_with(start));
+    }
+}
+
+#[test]
+fn doc_names_what_it_cannot_write() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let [file, directory] = ["file", "docs"].map(|name| parent.path().join(name));
+    fs::write(&file, "").expect("written");
+    fs::create_dir_all(directory.join("qmp-ref.html")).expect("created");
+    for (output, named) in [(&file, &file), (&directory, &directory.join("qmp-ref.html"))] {
+        let output = output.to_str().expect("text");
+        let (status, out, err) = run(&["doc", "tests/cases/generate-union.json", "--format", "html", "-o", output]);
+        assert_eq!((status, out), (Some(1), String::new()));
+        assert!(err.starts_with(&format!("qapi-gen: can't write '{}': ", named.display())), "{err}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_named() {
     let (status, _, err) = run(&["check", "tests/missing.json", "tests"]);
     assert_eq!(status, Some(1));
@@ -102,6 +131,10 @@ fn what_is_not_understood_is_refused() {
         (&["expand", "a.json", "b.json"], "'expand' takes one file"),
         (&["introspect", "a.json", "b.json"], "'introspect' takes one file"),
         (&["introspect", "--fast", "a.json"], "unknown option '--fast'"),
+        (&["doc", "a.json", "-o", "docs"], "'doc' needs '--format html' or '--format md'"),
+        (&["doc", "a.json", "--format", "html"], "'doc' needs '-o DIR'"),
+        (&["doc", "a.json", "--format", "pdf", "-o", "docs"], "unknown format 'pdf': it is 'html' or 'md'"),
+        (&["doc", "--format", "html", "-o", "docs"], "a file is missing"),
         (&["compile", "a.json"], "unknown command 'compile'"),
     ] {
         let (status, out, err) = run(arguments);

@@ -6,6 +6,7 @@
 
 #[path = "qemu/introspection.rs"]
 mod introspection;
+mod page;
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -86,5 +87,14 @@ fn qemu_s_schemas_are_accepted_and_become_rust() {
         let code = generate(&schema, &Conditions::AllHold.into()).unwrap_or_else(|errors| panic!("{errors}"));
         let file: syn::File = syn::parse2(code).expect("generated code is Rust");
         assert!(file.items.len() > schema.modules().len());
+    }
+}
+
+#[test]
+fn qemu_s_schemas_have_a_manual() {
+    let Some(tree) = qemu() else { return };
+    for schema in ["qapi", "storage-daemon/qapi", "qga"] {
+        let path = tree.join(schema).join("qapi-schema.json");
+        page::check(&compile(path).unwrap_or_else(|errors| panic!("{errors}")));
     }
 }

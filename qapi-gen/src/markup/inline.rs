@@ -118,13 +118,16 @@ fn emphasis(rest: &str) -> Option<(usize, Inline<'_>)> {
     (tight && !text.contains(['*', '`', '\n'])).then(|| (text.len() + 2 * marker.len(), inline))
 }
 
+/// Whether a target is an address that may be followed. Others, such as scripts, may not.
+pub fn is_url(target: &str) -> bool {
+    let address = target.strip_prefix("https://").or_else(|| target.strip_prefix("http://"));
+    address.is_some_and(|address| !address.is_empty() && !address.contains(char::is_whitespace))
+}
+
 fn url(rest: &str) -> Option<(usize, Inline<'_>)> {
-    if !rest.starts_with("http://") && !rest.starts_with("https://") {
-        return None;
-    }
     let end = rest.find(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '`' | ')' | '"')).unwrap_or(rest.len());
     let url = rest.get(..end)?.trim_end_matches(['.', ',', ';', ':']);
-    Some((url.len(), Inline::Url(url)))
+    is_url(url).then_some((url.len(), Inline::Url(url)))
 }
 
 #[cfg(test)]

@@ -87,6 +87,11 @@ impl Builtin {
         ("QType", Self::QType),
     ];
 
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::NAMES.into_iter().map(|(_, builtin)| builtin)
+    }
+
     /// The type of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find_map(|&(known, builtin)| (known == name).then_some(builtin))
