@@ -123,3 +123,10 @@ fn deep_and_long_texts_are_shown() {
         assert!(page.len() > text.len());
     }
 }
+
+#[test]
+fn the_manual_in_docs_is_fresh() {
+    let fresh = Manual::new(&schema(OURS), "whystop QMP Reference Manual").html();
+    let committed = fs::read_to_string("../docs/qmp-ref.html").expect("the manual");
+    assert!(fresh == committed, "docs/qmp-ref.html is stale: CONTRIBUTING.md says how it is made");
+}
