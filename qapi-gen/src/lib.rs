@@ -24,6 +24,7 @@ pub mod generate;
 mod include;
 pub mod introspect;
 mod lexer;
+#[cfg(feature = "command")]
 pub mod manual;
 mod markup;
 mod name;
@@ -38,5 +39,6 @@ pub use compile::compile;
 pub use diagnostic::{Diagnostic, Errors};
 pub use diff::diff;
 pub use generate::{Conditions, External, Options, generate};
+#[cfg(feature = "command")]
 pub use manual::Manual;
 pub use schema::Schema;
