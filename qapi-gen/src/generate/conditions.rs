@@ -131,23 +131,30 @@ impl Layout<'_> {
 
 /// A condition over the constants of the crate that included the file in which it stands.
 fn constant(condition: &Condition, path: &Option<TokenStream>) -> TokenStream {
-    let operands = |operands: &[Condition]| -> Vec<_> { operands.iter().map(|each| constant(each, path)).collect() };
+    let operand = |operand: &Condition| {
+        let inner = constant(operand, path);
+        match operand {
+            Condition::Symbol(_) | Condition::Not(_) => inner,
+            Condition::All(operands) | Condition::Any(operands) if operands.len() == 1 => inner,
+            Condition::All(_) | Condition::Any(_) => quote!((#inner)),
+        }
+    };
     match condition {
         Condition::Symbol(symbol) => {
             let ident = Ident::new(symbol, Span::call_site());
             quote!(#path conditions::#ident)
         }
-        Condition::Not(operand) => {
-            let operand = constant(operand, path);
-            quote!(!#operand)
+        Condition::Not(negated) => {
+            let negated = operand(negated);
+            quote!(!#negated)
         }
         Condition::All(all) => {
-            let operands = operands(all);
-            quote!((#(#operands)&&*))
+            let operands = all.iter().map(operand);
+            quote!(#(#operands)&&*)
         }
         Condition::Any(any) => {
-            let operands = operands(any);
-            quote!((#(#operands)||*))
+            let operands = any.iter().map(operand);
+            quote!(#(#operands)||*)
         }
     }
 }
