@@ -1,8 +1,10 @@
 //! The schema's source files and places in them, so that every later stage can say where something stands.
 
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::{fs, io};
 
 /// A file among [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,18 +64,7 @@ impl Sources {
     /// # Errors
     /// It cannot be read, or does not hold text.
     pub fn read(&mut self, path: &Path, included_at: Option<Span>) -> Result<FileId, Unreadable> {
-        // Asked before opening, since opening a FIFO waits for its writer.
-        let metadata = fs::metadata(path).map_err(Unreadable::Io)?;
-        if metadata.is_dir() {
-            return Err(Unreadable::Io(io::ErrorKind::IsADirectory.into()));
-        }
-        if !metadata.is_file() {
-            return Err(Unreadable::Io(io::Error::other("not a regular file")));
-        }
-        if metadata.len() > MAX_LENGTH {
-            return Err(Unreadable::TooLong);
-        }
-        let bytes = fs::read(path).map_err(Unreadable::Io)?;
+        let bytes = contents(path)?;
         match String::from_utf8(bytes) {
             Ok(text) => Ok(self.add(path.to_owned(), &text, included_at)),
             Err(error) => {
@@ -85,8 +76,12 @@ impl Sources {
         }
     }
 
-    /// Adds a text as if it were read from `path`.
+    /// Adds a text as if it were read from `path`. However its lines end, they end with `\n` from here on.
     pub fn add(&mut self, path: PathBuf, text: &str, included_at: Option<Span>) -> FileId {
+        let text = match text.contains('\r') {
+            true => Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")),
+            false => Cow::Borrowed(text),
+        };
         let file = FileId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
         self.files.push(Source { path, text: text.into(), included_at });
         file
@@ -150,6 +145,29 @@ impl Sources {
     }
 }
 
+/// The bytes of a file.
+fn contents(path: &Path) -> Result<Vec<u8>, Unreadable> {
+    // Asked before opening, since opening a FIFO waits for its writer.
+    let metadata = fs::metadata(path).map_err(Unreadable::Io)?;
+    if metadata.is_dir() {
+        return Err(Unreadable::Io(io::ErrorKind::IsADirectory.into()));
+    }
+    if !metadata.is_file() && !is_descriptor(path) {
+        return Err(Unreadable::Io(io::Error::other("not a regular file")));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(Unreadable::Io)?;
+    // Not every file knows its length.
+    file.take(MAX_LENGTH + 1).read_to_end(&mut bytes).map_err(Unreadable::Io)?;
+    if bytes.len() as u64 > MAX_LENGTH { Err(Unreadable::TooLong) } else { Ok(bytes) }
+}
+
+/// Whether the path stands for something that is open already, and may be a pipe: standard input, or what a shell
+/// makes of `<(command)`.
+fn is_descriptor(path: &Path) -> bool {
+    path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder))
+}
+
 impl Source {
     /// The name, as it was given or as the including file's name makes it.
     pub fn path(&self) -> &Path {
@@ -179,6 +197,13 @@ mod tests {
         let in_second = Span { file: second, ..in_first };
         let third = sources.add("c.json".into(), "c", Some(in_second));
         assert_eq!(sources.include_chain(third).collect::<Vec<_>>(), [in_second, in_first]);
+    }
+
+    #[test]
+    fn lines_end_in_one_way() {
+        let mut sources = Sources::default();
+        let file = sources.add("a.json".into(), "one\r\ntwo\rthree\n", None);
+        assert_eq!(&*sources.text(file), "one\ntwo\nthree\n");
     }
 
     #[test]
