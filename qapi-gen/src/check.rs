@@ -7,22 +7,43 @@ mod object;
 
 pub(crate) use alternate::JsonType;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 
-use crate::definition::Named;
-use crate::diagnostic::Diagnostic;
+use crate::definition::{Named, Scope, Unresolved};
+use crate::diagnostic::{Diagnostic, Report};
 use crate::name;
 use crate::pragma::Pragmas;
-use crate::schema::{Definition, DefinitionId, DefinitionKind, Feature, Schema, TypeId};
+use crate::schema::{Builtin, Definition, DefinitionId, DefinitionKind, Feature, Schema, TypeId};
 use crate::source::Span;
 
+/// What is not right with definitions each by itself.
+#[derive(Debug, Default)]
+pub struct Flaws<'a> {
+    /// Those that lack something that was wrong.
+    broken: HashSet<DefinitionId>,
+    /// The uses of types that do not exist, in the order of their stages.
+    unresolved: HashMap<DefinitionId, VecDeque<Unresolved<'a>>>,
+}
+
+impl<'a> Flaws<'a> {
+    /// Adds those of a definition.
+    pub fn add(&mut self, id: DefinitionId, whole: bool, unresolved: Vec<Unresolved<'a>>) {
+        if !whole {
+            self.broken.insert(id);
+        }
+        if !unresolved.is_empty() {
+            self.unresolved.insert(id, unresolved.into());
+        }
+    }
+}
+
 /// Refuses a second definition of a name. Returns the definitions by name.
-pub fn names(definitions: &[Named], errors: &mut Vec<Diagnostic>) -> HashMap<String, DefinitionId> {
+pub fn names(definitions: &[Named<'_>], errors: &mut Report) -> HashMap<String, DefinitionId> {
     let mut by_name: HashMap<String, DefinitionId> = HashMap::new();
     for (id, named) in (0..).map(DefinitionId).zip(definitions) {
         let name = named.name();
-        if crate::schema::Builtin::from_name(name).is_some() {
+        if Builtin::from_name(name).is_some() {
             let message = format!("built-in type '{name}' is already defined");
             errors.push(Diagnostic::new(named.span(), message).in_definition(named.to_string()));
         } else if let Some(first) = by_name.get(name).and_then(|first| definitions.get(first.index())) {
@@ -36,25 +57,20 @@ pub fn names(definitions: &[Named], errors: &mut Vec<Diagnostic>) -> HashMap<Str
     by_name
 }
 
-/// Checks a schema whose definitions are right each by itself, except for those in `broken`.
-pub fn check(schema: &Schema, broken: &HashSet<DefinitionId>, pragmas: &Pragmas) -> Vec<(DefinitionId, Diagnostic)> {
-    let mut checker = Checker { schema, broken, pragmas, errors: Vec::new(), objects: HashMap::new() };
-    for definition in &schema.definitions {
+/// Checks a schema whose definitions have these flaws each by itself.
+pub fn check(schema: &Schema, scope: &Scope<'_>, pragmas: &Pragmas, flaws: Flaws<'_>, errors: &mut Report) {
+    let mut checker = Checker { schema, scope, pragmas, flaws, errors, objects: HashMap::new() };
+    for definition in schema.definitions() {
         checker.definition(definition);
     }
-    checker.errors
-}
-
-/// Checks what documents members that do not exist, and counts the features.
-pub fn documentation(schema: &Schema, broken: &HashSet<DefinitionId>) -> Vec<Diagnostic> {
-    let whole = schema.definitions().filter(|definition| !broken.contains(&definition.id));
-    let mut errors: Vec<_> = whole.flat_map(doc::superfluous).collect();
-    errors.extend(feature_count(schema));
-    errors
+    for definition in schema.definitions() {
+        checker.superfluous_documentation(definition);
+    }
+    errors_of_features(schema).into_iter().for_each(|error| errors.push(error));
 }
 
 /// Generated C code keeps features in a word of 64 bits, the two special ones included.
-fn feature_count(schema: &Schema) -> Option<Diagnostic> {
+fn errors_of_features(schema: &Schema) -> Option<Diagnostic> {
     let mut seen = HashSet::from(["deprecated", "unstable"]);
     let features =
         schema.definitions().flat_map(|definition| definition.all_features().map(move |feature| (definition, feature)));
@@ -67,53 +83,71 @@ fn blame(definition: &Definition, place: Span, message: impl Into<String>) -> Di
     Diagnostic::within(definition.span, place, message).in_definition(definition.to_string())
 }
 
-struct Checker<'a> {
+struct Checker<'a, 'c> {
     schema: &'a Schema,
-    broken: &'a HashSet<DefinitionId>,
-    pragmas: &'a Pragmas,
-    errors: Vec<(DefinitionId, Diagnostic)>,
+    scope: &'c Scope<'c>,
+    pragmas: &'c Pragmas,
+    flaws: Flaws<'c>,
+    errors: &'c mut Report,
     /// The members of object types as far as they are known.
     objects: HashMap<DefinitionId, object::State<'a>>,
 }
 
-impl<'a> Checker<'a> {
+impl<'a> Checker<'a, '_> {
     fn definition(&mut self, definition: &'a Definition) {
-        self.features(definition, &definition.features);
-        let type_features = match &definition.kind {
+        self.unresolved(definition, 0);
+        match &definition.kind {
             DefinitionKind::Enum(enumeration) => {
+                self.type_features(definition);
                 let mut seen = HashMap::new();
                 for value in &enumeration.values {
                     if let Some(first) = seen.insert(name::folded(&value.name), value) {
                         let message = format!("value '{}' collides with value '{}'", value.name, first.name);
                         self.error(definition, value.span, message);
                     }
-                    self.features(definition, &value.features);
                 }
-                true
             }
-            DefinitionKind::Struct(_) | DefinitionKind::Union(_) => {
-                self.object(definition);
-                true
-            }
+            DefinitionKind::Struct(_) | DefinitionKind::Union(_) => self.object(definition),
             DefinitionKind::Alternate(alternate) => {
+                self.type_features(definition);
                 self.alternate(definition, alternate);
-                true
             }
             DefinitionKind::Command(command) => {
+                self.features(definition, &definition.features);
                 self.command(definition, command);
-                false
             }
             DefinitionKind::Event(event) => {
+                self.features(definition, &definition.features);
                 self.event(definition, event);
-                false
             }
-        };
-        let special = |feature: &&Feature| matches!(feature.name.as_str(), "deprecated" | "unstable");
-        if let Some(feature) = definition.features.iter().filter(|_| type_features).find(special) {
-            self.error(definition, feature.span, format!("feature '{}' is not supported for types", feature.name));
         }
-        if !self.broken.contains(&definition.id) {
+        self.unresolved(definition, usize::MAX);
+        if !self.is_broken(definition) {
             self.undocumented_members(definition);
+        }
+    }
+
+    /// Reports the uses of types that do not exist, up to those of a stage.
+    fn unresolved(&mut self, definition: &Definition, stage: usize) {
+        let Some(uses) = self.flaws.unresolved.get_mut(&definition.id) else {
+            return;
+        };
+        while let Some(unresolved) = uses.pop_front_if(|unresolved| unresolved.stage() <= stage) {
+            let scope = self.scope;
+            self.errors.push_with(|| scope.unknown(definition, &unresolved));
+        }
+    }
+
+    fn is_broken(&self, definition: &Definition) -> bool {
+        self.flaws.broken.contains(&definition.id)
+    }
+
+    /// Checks the features of a type, which cannot be special ones.
+    fn type_features(&mut self, definition: &Definition) {
+        self.features(definition, &definition.features);
+        let special = |feature: &&Feature| matches!(feature.name.as_str(), "deprecated" | "unstable");
+        if let Some(feature) = definition.features.iter().find(special) {
+            self.error(definition, feature.span, format!("feature '{}' is not supported for types", feature.name));
         }
     }
 
@@ -128,7 +162,7 @@ impl<'a> Checker<'a> {
     }
 
     fn error(&mut self, definition: &Definition, place: Span, message: impl Into<String>) {
-        self.errors.push((definition.id, blame(definition, place, message)));
+        self.errors.push(blame(definition, place, message));
     }
 
     fn describe(&self, id: TypeId) -> Described<'a> {

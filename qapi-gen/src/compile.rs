@@ -1,10 +1,9 @@
 //! The stages in their order, from the first file's path to the checked schema.
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use crate::check;
-use crate::definition::{Findings, Named, Reader, Scope};
+use crate::definition::{Named, Reader, Scope};
 use crate::diagnostic::Errors;
 use crate::include::{self, Parsed};
 use crate::schema::{DefinitionId, Schema};
@@ -13,38 +12,30 @@ use crate::schema::{DefinitionId, Schema};
 ///
 /// # Errors
 /// Everything that is wrong with it: first what cannot be parsed, then what is wrong with single definitions, then
-/// what is wrong with how they refer to each other.
+/// what is wrong with how they refer to each other. That is the order in which QEMU's compiler looks, which stops at
+/// the first error.
 pub fn compile(path: impl AsRef<Path>) -> Result<Schema, Errors> {
-    let Parsed { sources, definitions, free_form, pragmas, errors } = include::read(path.as_ref());
-    if !errors.is_empty() {
-        return Err(Errors::new(sources, errors));
-    }
-    let mut findings = Findings::default();
-    let mut named = Vec::with_capacity(definitions.len());
-    for (expression, doc) in definitions {
-        match Named::new(expression, doc) {
-            Ok(definition) => named.push(definition),
-            Err(error) => findings.structure.push(error),
+    let Parsed { sources, definitions: expressions, free_form, pragmas, complete, mut errors } =
+        include::read(path.as_ref());
+    let named = || expressions.iter().map(|(expression, documentation)| Named::new(expression, documentation));
+    let with_name: Vec<_> = named().filter_map(Result::ok).collect();
+    let scope = Scope::new(&with_name, &pragmas, complete);
+    let mut definitions = Vec::with_capacity(with_name.len());
+    let mut flaws = check::Flaws::default();
+    let mut ids = (0..).map(DefinitionId);
+    for ((expression, _), named) in expressions.iter().zip(named()) {
+        match named {
+            Ok(named) => {
+                let Some(id) = ids.next() else { break };
+                let draft = Reader::read(id, named, &scope, &mut errors);
+                flaws.add(id, draft.whole, draft.unresolved);
+                definitions.push(draft.definition);
+            }
+            Err(nameless) => errors.push_with(|| nameless.error(&expression.object)),
         }
     }
-    let mut errors = Vec::new();
-    let by_name = check::names(&named, &mut errors);
-    let scope = Scope::new(&named, &pragmas);
-    let mut definitions = Vec::with_capacity(named.len());
-    let mut broken = HashSet::new();
-    for (id, named) in (0..).map(DefinitionId).zip(&named) {
-        let (definition, whole) = Reader::read(id, named, &scope, &mut findings);
-        definitions.push(definition);
-        if !whole {
-            broken.insert(id);
-        }
-    }
+    let by_name = check::names(&with_name, &mut errors);
     let schema = Schema { sources, definitions, by_name, free_form };
-    let Findings { structure, mut meaning } = findings;
-    meaning.extend(check::check(&schema, &broken, &pragmas));
-    meaning.sort_by_key(|(id, _)| *id);
-    errors.splice(..0, structure);
-    errors.extend(meaning.into_iter().map(|(_, error)| error));
-    errors.extend(check::documentation(&schema, &broken));
-    if errors.is_empty() { Ok(schema) } else { Err(Errors::new(schema.sources, errors)) }
+    check::check(&schema, &scope, &pragmas, flaws, &mut errors);
+    if errors.count() == 0 { Ok(schema) } else { Err(Errors::new(schema.sources, errors)) }
 }

@@ -9,8 +9,8 @@ mod part;
 use std::collections::HashMap;
 use std::fmt;
 
-use crate::diagnostic::Diagnostic;
-use crate::doc::{Doc, SectionKind};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::doc::{Documentation, SectionKind};
 use crate::name::{self, Licence, Violation};
 use crate::parser::Expression;
 use crate::pragma::Pragmas;
@@ -59,36 +59,34 @@ impl Keyword {
 }
 
 /// An expression that says what it defines.
-#[derive(Debug)]
-pub struct Named {
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
     keyword: Keyword,
-    name: String,
-    object: Object,
-    doc: Option<Doc>,
+    name: &'a str,
+    object: &'a Object,
+    documentation: &'a Documentation,
     span: Span,
 }
 
-impl Named {
+impl<'a> Named<'a> {
     /// Finds out what the expression defines.
     ///
     /// # Errors
     /// It does not say so.
-    pub fn new(expression: Expression, doc: Option<Doc>) -> Result<Self, Diagnostic> {
+    pub fn new(expression: &'a Expression, documentation: &'a Documentation) -> Result<Self, Nameless> {
         let Expression { object, span } = expression;
         let mut keywords = Keyword::ALL.into_iter().filter(|keyword| object.find(keyword.as_str()).is_some());
         let (Some(keyword), None) = (keywords.next(), keywords.next()) else {
-            let valid = "'enum', 'struct', 'union', 'alternate', 'command', 'event'";
-            return Err(Diagnostic::new(span, format!("expression must have exactly one key {valid}")));
+            return Err(Nameless { keyword: None, span: *span });
         };
-        let Some(name) = object.find(keyword.as_str()).and_then(Value::as_str).map(str::to_owned) else {
-            return Err(Diagnostic::new(span, format!("'{}' requires a string name", keyword.as_str())));
-        };
-        Ok(Self { keyword, name, object, doc, span })
+        let name = object.find(keyword.as_str()).and_then(Value::as_str);
+        let name = name.ok_or(Nameless { keyword: Some(keyword), span: *span })?;
+        Ok(Self { keyword, name, object, documentation, span: *span })
     }
 
     /// The name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub const fn name(&self) -> &'a str {
+        self.name
     }
 
     /// Where the expression starts.
@@ -97,9 +95,32 @@ impl Named {
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} '{}'", self.keyword.as_str(), self.name)
+    }
+}
+
+/// Why an expression does not say what it defines.
+#[derive(Clone, Copy, Debug)]
+pub struct Nameless {
+    /// The keyword, if there is one.
+    keyword: Option<Keyword>,
+    span: Span,
+}
+
+impl Nameless {
+    /// The error.
+    pub fn error(self, object: &Object) -> Diagnostic {
+        if let Some(keyword) = self.keyword {
+            return Diagnostic::new(self.span, format!("'{}' requires a string name", keyword.as_str()));
+        }
+        let valid = || Keyword::ALL.into_iter().map(Keyword::as_str);
+        let list = valid().map(|keyword| format!("'{keyword}'")).collect::<Vec<_>>().join(", ");
+        let error = Diagnostic::new(self.span, format!("expression must have exactly one key {list}"));
+        let directives = || valid().chain(["include", "pragma"]);
+        let near = object.members.first().and_then(|(key, _)| suggest::nearest(&key.name, directives()));
+        error.suggest(near.filter(|_| valid().all(|keyword| object.find(keyword).is_none())))
     }
 }
 
@@ -108,84 +129,123 @@ impl fmt::Display for Named {
 pub struct Scope<'a> {
     types: HashMap<&'a str, DefinitionId>,
     pragmas: &'a Pragmas,
+    complete: bool,
 }
 
 impl<'a> Scope<'a> {
-    /// The types among the definitions, which are numbered in their order.
-    pub fn new(definitions: &'a [Named], pragmas: &'a Pragmas) -> Self {
+    /// The types among the definitions, which are numbered in their order. If they are not complete, nothing is
+    /// complained about that others may have defined.
+    pub fn new(definitions: &[Named<'a>], pragmas: &'a Pragmas, complete: bool) -> Self {
         let numbered = (0..).map(DefinitionId).zip(definitions);
-        let types = numbered.filter(|(_, named)| named.keyword.defines_type());
-        let types = types.map(|(id, named)| (named.name.as_str(), id));
-        // The first one of a name counts.
-        Self { types: types.collect::<Vec<_>>().into_iter().rev().collect(), pragmas }
+        let mut types = HashMap::new();
+        for (id, named) in numbered.filter(|(_, named)| named.keyword.defines_type()) {
+            // The first one of a name counts.
+            types.entry(named.name).or_insert(id);
+        }
+        Self { types, pragmas, complete }
     }
 
     fn find(&self, name: &str) -> Option<TypeId> {
         let defined = || self.types.get(name).copied().map(TypeId::Definition);
         Builtin::from_name(name).map(TypeId::Builtin).or_else(defined)
     }
+
+    /// The error about a use of a type that does not exist.
+    pub fn unknown(&self, of: &Definition, unresolved: &Unresolved<'_>) -> Diagnostic {
+        let Unresolved { role, name, place, .. } = unresolved;
+        let error = Diagnostic::within(of.span, *place, format!("{role} uses unknown type '{name}'"));
+        let array = name.strip_suffix("List").filter(|element| self.find(element).is_some());
+        let array = array.map(|element| format!("an array is written ['{element}']"));
+        let types = self.types.keys().copied().chain(Builtin::names());
+        error.in_definition(of.to_string()).suggest(array.or_else(|| suggest::nearest(name, types)))
+    }
 }
 
-/// What is wrong with definitions.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// What is wrong with a definition by itself.
-    pub structure: Vec<Diagnostic>,
-    /// What is wrong with how a definition refers to others.
-    pub meaning: Vec<(DefinitionId, Diagnostic)>,
+/// A definition as far as it is right by itself.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// What is right.
+    pub definition: Definition,
+    /// That is all of it.
+    pub whole: bool,
+    /// The uses of types that do not exist.
+    pub unresolved: Vec<Unresolved<'a>>,
 }
 
-impl Findings {
-    fn count(&self) -> usize {
-        self.structure.len() + self.meaning.len()
+/// A use of a type that does not exist.
+#[derive(Debug)]
+pub struct Unresolved<'a> {
+    role: Role<'a>,
+    array: bool,
+    name: &'a str,
+    place: Span,
+}
+
+impl Unresolved<'_> {
+    /// When QEMU's compiler finds it, compared with others in the same definition: at first those in arrays, then the
+    /// base, then members, then the branches in their order, then what a command returns.
+    pub const fn stage(&self) -> usize {
+        match self.role {
+            _ if self.array => 0,
+            Role::Base => 1,
+            Role::Data(_) | Role::Member(_) => Self::MEMBERS,
+            Role::Branch(_) => Self::branch(self.place),
+            Role::Returns => usize::MAX,
+        }
+    }
+
+    /// The stage of members and arguments.
+    pub const MEMBERS: usize = 2;
+
+    /// The stage of a branch, or of its type.
+    pub const fn branch(at: Span) -> usize {
+        Self::MEMBERS + 1 + at.start as usize
     }
 }
 
 /// Reads one definition.
 #[derive(Debug)]
-pub struct Reader<'a> {
-    id: DefinitionId,
-    named: &'a Named,
-    scope: &'a Scope<'a>,
-    findings: &'a mut Findings,
+pub struct Reader<'a, 'r> {
+    named: Named<'a>,
+    scope: &'r Scope<'a>,
+    errors: &'r mut Report,
+    unresolved: Vec<Unresolved<'a>>,
+    /// All types that are used exist.
+    resolved: bool,
 }
 
-impl<'a> Reader<'a> {
-    /// Reads the definition. If something is wrong with it, what remains of it is returned together with `false`.
-    pub fn read(
-        id: DefinitionId,
-        named: &'a Named,
-        scope: &'a Scope<'a>,
-        findings: &'a mut Findings,
-    ) -> (Definition, bool) {
-        let before = findings.count();
-        let mut reader = Self { id, named, scope, findings };
+impl<'a, 'r> Reader<'a, 'r> {
+    /// Reads the definition, as far as it is right.
+    pub fn read(id: DefinitionId, named: Named<'a>, scope: &'r Scope<'a>, errors: &'r mut Report) -> Draft<'a> {
+        let before = errors.count();
+        let mut reader = Self { named, scope, errors, unresolved: Vec::new(), resolved: true };
         reader.check_name();
         reader.check_doc();
         let kind = reader.kind();
         let subject = Subject::Definition(named.keyword);
-        let condition = reader.condition(&named.object, subject);
+        let condition = reader.condition(named.object, subject);
         let features = reader.features(named.object.find("features"));
         reader.check_flags();
         let definition = Definition {
             id,
-            name: named.name.clone(),
+            name: named.name.to_owned(),
             span: named.span,
-            doc: named.doc.clone(),
+            doc: named.documentation.comment().cloned(),
             condition,
             features,
             kind,
         };
-        let whole = reader.findings.count() == before;
-        (definition, whole)
+        let Self { mut unresolved, resolved, errors, .. } = reader;
+        unresolved.sort_by_key(Unresolved::stage);
+        Draft { definition, whole: resolved && errors.count() == before, unresolved }
     }
 
     fn check_name(&mut self) {
-        let (keyword, name) = (self.named.keyword, self.named.name.as_str());
+        let (keyword, name) = (self.named.keyword, self.named.name);
         let checked = match keyword {
             Keyword::Event => name::upper(name),
             Keyword::Command => {
-                let underscore = self.scope.pragmas.command_name_exceptions.contains(name);
+                let underscore = self.scope.pragmas.excepts_command_name(name);
                 name::lower(name, Licence { underscore, uppercase: false })
             }
             Keyword::Enum | Keyword::Struct | Keyword::Union | Keyword::Alternate => name::camel(name),
@@ -212,11 +272,15 @@ impl<'a> Reader<'a> {
     }
 
     fn check_doc(&mut self) {
-        let Some(doc) = &self.named.doc else {
-            if self.scope.pragmas.doc_required {
-                self.error(self.named.span, "documentation comment required");
+        let doc = match self.named.documentation {
+            Documentation::Comment(doc) => doc,
+            Documentation::Missing => {
+                if self.scope.pragmas.doc_required() {
+                    self.error(self.named.span, "documentation comment required");
+                }
+                return;
             }
-            return;
+            Documentation::Broken => return,
         };
         let symbol = doc.symbol.as_deref().unwrap_or_default();
         if symbol != self.named.name {
@@ -251,28 +315,56 @@ impl<'a> Reader<'a> {
     }
 
     fn report(&mut self, error: Diagnostic) {
-        self.findings.structure.push(error.in_definition(self.named.to_string()));
+        self.errors.push(error.in_definition(self.named.to_string()));
     }
 
     fn error(&mut self, place: Span, message: impl Into<String>) {
         let error = self.blame(place, message);
-        self.findings.structure.push(error);
+        self.errors.push(error);
     }
 
     fn error_with_help(&mut self, place: Span, message: impl Into<String>, help: Option<String>) {
         let error = self.blame(place, message);
-        self.findings.structure.push(error.suggest(help));
+        self.errors.push(error.suggest(help));
     }
 
-    /// Looks a type name up that `subject` uses.
-    fn type_id(&mut self, name: &str, place: Span, subject: impl fmt::Display) -> Option<TypeId> {
+    /// Looks a type name up, which stands alone or in an array.
+    fn type_id(&mut self, name: &'a str, place: Span, role: Role<'a>, array: bool) -> Option<TypeId> {
         let found = self.scope.find(name);
         if found.is_none() {
-            let error = self.blame(place, format!("{subject} uses unknown type '{name}'"));
-            let help = suggest::nearest(name, self.scope.types.keys().copied());
-            self.findings.meaning.push((self.id, error.suggest(help)));
+            self.resolved = false;
+            if self.scope.complete {
+                self.unresolved.push(Unresolved { role, array, name, place });
+            }
         }
         found
+    }
+}
+
+/// What a type is used for, the way it is spoken of.
+#[derive(Clone, Copy, Debug)]
+enum Role<'a> {
+    /// The base of a struct or a union.
+    Base,
+    /// The arguments of a command or the data of an event.
+    Data(Keyword),
+    /// A member.
+    Member(&'a str),
+    /// A branch.
+    Branch(&'a str),
+    /// What a command returns.
+    Returns,
+}
+
+impl fmt::Display for Role<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("'base'"),
+            Self::Data(keyword) => write!(f, "{}'s 'data'", keyword.as_str()),
+            Self::Member(name) => write!(f, "member '{name}'"),
+            Self::Branch(name) => write!(f, "branch '{name}'"),
+            Self::Returns => f.write_str("command's 'returns'"),
+        }
     }
 }
 

@@ -3,79 +3,120 @@
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::diagnostic::{Diagnostic, MAX_SHOWN};
-use crate::doc::Doc;
+use crate::diagnostic::{Diagnostic, Report};
+use crate::doc::{Doc, Documentation};
 use crate::parser::{Expression, Item, Parser};
 use crate::pragma::Pragmas;
 use crate::source::{FileId, Sources, Span, Unreadable};
 
 /// All definitions of a schema, not checked yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Parsed {
     /// The files.
     pub sources: Sources,
     /// The definitions in the order in which QEMU's compiler sees them, with their documentation.
-    pub definitions: Vec<(Expression, Option<Doc>)>,
+    pub definitions: Vec<(Expression, Documentation)>,
     /// The free-form documentation comments.
     pub free_form: Vec<Doc>,
     /// The pragmas.
     pub pragmas: Pragmas,
+    /// Whether no type was lost to errors.
+    pub complete: bool,
     /// What is wrong so far.
-    pub errors: Vec<Diagnostic>,
+    pub errors: Report,
 }
-
-/// Files may be included this deep.
-const MAX_DEPTH: usize = 64;
 
 /// Reads the schema that starts with this file.
 pub fn read(path: &Path) -> Parsed {
-    let mut reader = Reader::default();
+    let parsed = Parsed {
+        sources: Sources::default(),
+        definitions: Vec::new(),
+        free_form: Vec::new(),
+        pragmas: Pragmas::default(),
+        complete: true,
+        errors: Report::default(),
+    };
+    let mut reader = Reader { parsed, included: HashSet::new(), open: Vec::new(), opened: HashSet::new() };
     match reader.parsed.sources.read(path, None) {
-        Ok(file) => reader.file(file, path),
-        Err(error) => {
-            let error = unreadable(error, path, None);
-            reader.parsed.errors.push(error);
-        }
+        Ok(file) => reader.open(file, path.to_owned(), normalised(path)),
+        Err(error) => reader.parsed.errors.push(unreadable(error, path, None)),
+    }
+    while let Some(open) = reader.open.pop() {
+        reader.go_on(open);
     }
     reader.parsed
 }
 
-#[derive(Default)]
 struct Reader {
     parsed: Parsed,
     included: HashSet<PathBuf>,
-    /// The files that are being read, from the first one to the present one.
-    open: Vec<PathBuf>,
+    /// The files that are being read, from the first one to the present one. They are no frames of the program's own
+    /// stack, which a long chain of files would exhaust.
+    open: Vec<Open>,
+    /// Their normalised paths.
+    opened: HashSet<PathBuf>,
+}
+
+/// A file that has been read up to a place.
+struct Open {
+    path: PathBuf,
+    normalised: PathBuf,
+    at: Span,
 }
 
 impl Reader {
-    fn file(&mut self, file: FileId, path: &Path) {
-        self.included.insert(normalised(path));
-        self.open.push(normalised(path));
-        let text = self.parsed.sources.text(file);
-        let mut parser = Parser::new(file, &text);
-        let mut doc: Option<Doc> = None;
-        while self.parsed.errors.len() < MAX_SHOWN {
-            match parser.item() {
-                Ok(None) => break,
-                Ok(Some(Item::Doc(next))) => self.keep_free(doc.replace(next)),
-                Ok(Some(Item::Expression(expression))) => {
-                    let result = self.expression(expression, doc.take(), path);
-                    self.parsed.errors.extend(result.err());
+    fn open(&mut self, file: FileId, path: PathBuf, normalised: PathBuf) {
+        self.included.insert(normalised.clone());
+        self.opened.insert(normalised.clone());
+        self.open.push(Open { path, normalised, at: Span { file, line: 1, start: 0, end: 0 } });
+    }
+
+    /// Reads on in a file, up to the next file that it includes or to its end.
+    fn go_on(&mut self, open: Open) {
+        let text = self.parsed.sources.text(open.at.file);
+        let mut parser = Parser::new(&text, open.at, &mut self.parsed.errors);
+        let mut doc = Documentation::Missing;
+        loop {
+            if parser.at_comment() {
+                self.keep_free(std::mem::take(&mut doc));
+            }
+            match parser.item(&mut self.parsed.errors) {
+                Item::Doc(next) => doc = next.map_or(Documentation::Broken, Documentation::Comment),
+                Item::Expression(expression) => match self.expression(expression, std::mem::take(&mut doc), &open.path)
+                {
+                    Ok(None) => {}
+                    Ok(Some((file, path, normalised))) => {
+                        self.open.push(Open { at: parser.here(), ..open });
+                        return self.open(file, path, normalised);
+                    }
+                    Err(error) => {
+                        self.parsed.errors.push(error);
+                        self.lose("include");
+                    }
+                },
+                Item::Broken(text) => {
+                    self.lose(text);
+                    doc = Documentation::Missing;
                 }
-                Err(error) => {
-                    doc = None;
-                    self.parsed.errors.push(error);
-                }
+                Item::End => break,
             }
         }
         self.keep_free(doc);
-        self.open.pop();
+        self.opened.remove(&open.normalised);
+    }
+
+    /// Takes note of what a stretch of text that could not be read may have said.
+    fn lose(&mut self, text: &str) {
+        if text.contains("pragma") || text.contains("include") {
+            self.parsed.pragmas.set_incomplete();
+        }
+        let types = ["enum", "struct", "union", "alternate", "include"];
+        self.parsed.complete &= !types.iter().any(|keyword| text.contains(keyword));
     }
 
     /// A comment that no definition follows must be free-form.
-    fn keep_free(&mut self, doc: Option<Doc>) {
-        let Some(doc) = doc else {
+    fn keep_free(&mut self, doc: Documentation) {
+        let Documentation::Comment(doc) = doc else {
             return;
         };
         if let Some(symbol) = &doc.symbol {
@@ -86,7 +127,13 @@ impl Reader {
         }
     }
 
-    fn expression(&mut self, expression: Expression, doc: Option<Doc>, path: &Path) -> Result<(), Diagnostic> {
+    /// Takes a definition or a pragma over. If it is an include, returns the file that is to be read next.
+    fn expression(
+        &mut self,
+        expression: Expression,
+        mut doc: Documentation,
+        path: &Path,
+    ) -> Result<Option<Next>, Diagnostic> {
         let (object, at) = (&expression.object, expression.span);
         let alone = object.members.len() == 1;
         if let Some(include) = object.find("include") {
@@ -107,36 +154,36 @@ impl Reader {
             let Some(directive) = pragma.as_object() else {
                 return Err(Diagnostic::within(at, pragma.span, "value of 'pragma' must be an object"));
             };
-            return self.parsed.pragmas.set(directive, at);
+            let Parsed { pragmas, errors, .. } = &mut self.parsed;
+            pragmas.set(directive, at, errors);
+            return Ok(None);
         }
-        if let Some(doc) = doc.as_ref().filter(|doc| doc.symbol.is_none()) {
-            return Err(Diagnostic::new(doc.span, "definition documentation required"));
+        if let Documentation::Comment(Doc { symbol: None, span, .. }) = doc {
+            self.parsed.errors.push(Diagnostic::new(span, "definition documentation required"));
+            doc = Documentation::Broken;
         }
         self.parsed.definitions.push((expression, doc));
-        Ok(())
+        Ok(None)
     }
 
-    fn include(&mut self, name: &str, from: &Path, at: Span, place: Span) -> Result<(), Diagnostic> {
+    fn include(&mut self, name: &str, from: &Path, at: Span, place: Span) -> Result<Option<Next>, Diagnostic> {
         let path = from.parent().unwrap_or(Path::new("")).join(name);
         let normalised = normalised(&path);
-        if self.open.contains(&normalised) {
+        if self.opened.contains(&normalised) {
             return Err(Diagnostic::within(at, place, format!("inclusion loop for {name}")));
         }
         if self.included.contains(&normalised) {
-            return Ok(());
-        }
-        if self.open.len() >= MAX_DEPTH {
-            return Err(Diagnostic::within(at, place, format!("files included more than {MAX_DEPTH} levels deep")));
+            return Ok(None);
         }
         match self.parsed.sources.read(&path, Some(at)) {
-            Ok(file) => {
-                self.file(file, &path);
-                Ok(())
-            }
+            Ok(file) => Ok(Some((file, path, normalised))),
             Err(error) => Err(unreadable(error, &path, Some((at, place)))),
         }
     }
 }
+
+/// A file that is to be read, its path and its normalised path.
+type Next = (FileId, PathBuf, PathBuf);
 
 fn unreadable(error: Unreadable, path: &Path, at: Option<(Span, Span)>) -> Diagnostic {
     let why = match error {

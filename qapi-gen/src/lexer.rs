@@ -39,10 +39,15 @@ pub struct Lexer<'a> {
     line: u32,
 }
 
+/// Whether a character only separates tokens. QEMU's compiler counts four control characters in.
+pub const fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
+}
+
 impl<'a> Lexer<'a> {
-    /// At the start of a text.
-    pub const fn new(file: FileId, text: &'a str) -> Self {
-        Self { text, file, offset: 0, line: 1 }
+    /// At a place in a text. The first one is on line 1 at offset 0.
+    pub const fn new(text: &'a str, at: Span) -> Self {
+        Self { text, file: at.file, offset: at.start as usize, line: at.line }
     }
 
     /// The next token and its place.
@@ -84,17 +89,31 @@ impl<'a> Lexer<'a> {
         self.rest().starts_with('#').then(|| self.comment())
     }
 
-    /// Moves on to the next line after `last` that looks like the start of a definition.
-    pub fn resynchronise(&mut self, last: Span) {
-        (self.offset, self.line) = (last.start as usize, last.line);
+    /// Moves on to the next line that looks like the start of a definition. That may be the line of `error`, since
+    /// what is missing before it is missed only there.
+    pub fn resynchronise(&mut self, error: Span) {
+        (self.offset, self.line) = (error.start as usize, error.line);
+        let at_start_of_line = self.offset == 0 || self.text.as_bytes().get(self.offset - 1) == Some(&b'\n');
+        if at_start_of_line && self.at_definition() {
+            return;
+        }
         while let Some(newline) = self.rest().find('\n') {
             self.advance(newline);
             self.skip_newline();
-            if self.rest().starts_with('{') || self.rest().starts_with("##") {
+            if self.at_definition() {
                 return;
             }
         }
         self.advance(self.rest().len());
+    }
+
+    fn at_definition(&self) -> bool {
+        self.rest().starts_with('{') || self.rest().starts_with("##")
+    }
+
+    /// The text from a place up to the next byte.
+    pub fn since(&self, start: Span) -> &'a str {
+        self.text.get(start.start as usize..self.offset).unwrap_or_default()
     }
 
     /// The place of the next byte.
@@ -118,7 +137,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_blank(&mut self) {
-        while let Some(c) = self.rest().chars().next().filter(|c| c.is_whitespace()) {
+        while let Some(c) = self.rest().chars().next().filter(|&c| is_blank(c)) {
             if c == '\n' {
                 self.skip_newline();
             } else {
@@ -130,8 +149,7 @@ impl<'a> Lexer<'a> {
     fn comment(&mut self) -> (&'a str, Span) {
         let rest = self.rest();
         let line = rest.split_once('\n').map_or(rest, |(line, _)| line);
-        let span = self.advance(line.len());
-        (line.trim_end_matches('\r'), span)
+        (line, self.advance(line.len()))
     }
 
     fn string(&mut self) -> Result<(Token<'a>, Span), Diagnostic> {
@@ -171,14 +189,16 @@ impl<'a> Lexer<'a> {
 
     fn stray(&self) -> Diagnostic {
         let rest = self.rest();
-        let structural = |c: char| c.is_whitespace() || matches!(c, '[' | ']' | '{' | '}' | ':' | ',' | '\'');
+        let structural = |c: char| is_blank(c) || matches!(c, '[' | ']' | '{' | '}' | ':' | ',' | '\'');
         let word = rest.split(structural).next().unwrap_or_default();
         let span = self.span(self.offset, self.offset + word.len());
         let shown: String = word.chars().take(40).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let error = Diagnostic::new(span, format!("stray '{shown}'"));
         match word.as_bytes().first() {
             Some(b'"') => error.help("strings are written in single quotes"),
+            Some(b'/') => error.help("a comment starts with '#'"),
             Some(b'0'..=b'9' | b'-') => error.help("the schema language has no numbers"),
+            Some(_) if word.starts_with('\u{feff}') => error.help("this is a byte order mark: save without it"),
             Some(_) if word == "null" => error.help("the schema language has no null"),
             Some(_) | None => error,
         }
@@ -204,7 +224,8 @@ mod tests {
     use crate::source::Sources;
 
     fn lexer(text: &str) -> Lexer<'_> {
-        Lexer::new(Sources::default().add("a.json".into(), text, None), text)
+        let file = Sources::default().add("a.json".into(), text, None);
+        Lexer::new(text, Span { file, line: 1, start: 0, end: 0 })
     }
 
     #[test]
@@ -233,9 +254,12 @@ mod tests {
     #[test]
     fn resynchronising_finds_the_next_definition() {
         let mut lexer = lexer("{ 'a'\n  { }\n##\n# text\n##\n{ }");
-        let (_, first) = lexer.token().expect("a brace");
-        lexer.resynchronise(first);
+        let tokens = [lexer.token(), lexer.token(), lexer.token()].map(|token| token.expect("a token").1);
+        lexer.resynchronise(tokens[2]);
         assert_eq!(lexer.here().line, 3);
+        lexer.resynchronise(lexer.here());
+        assert_eq!(lexer.here().line, 3);
+        lexer.token().expect("a comment");
         lexer.resynchronise(lexer.here());
         assert_eq!(lexer.here().line, 5);
     }

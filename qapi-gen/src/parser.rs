@@ -1,20 +1,24 @@
-//! Tokens to expressions: the objects at the top level of one file, each with the documentation before it.
+//! Tokens to items: the objects and the documentation comments at the top level of one file.
 
 use std::collections::HashSet;
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Report};
 use crate::doc::{self, Doc};
 use crate::lexer::{Lexer, Token};
-use crate::source::{FileId, Span};
+use crate::source::Span;
 use crate::value::{Key, Object, Value, ValueKind};
 
 /// What stands at the top level of a file.
-#[derive(Clone, Debug)]
-pub enum Item {
+#[derive(Debug)]
+pub enum Item<'a> {
     /// An object: a definition or a directive.
     Expression(Expression),
-    /// A documentation comment.
-    Doc(Doc),
+    /// A documentation comment; `None` if it has been complained about.
+    Doc(Option<Doc>),
+    /// A stretch of text that is neither, and has been complained about.
+    Broken(&'a str),
+    /// The end of the file.
+    End,
 }
 
 /// An object at the top level.
@@ -26,38 +30,57 @@ pub struct Expression {
     pub span: Span,
 }
 
-/// Values may be nested this deep. No definition needs more than a few levels.
-const MAX_DEPTH: usize = 64;
+/// Values may be nested this deep. Real definitions need four levels, and any thread has the stack for this many.
+const MAX_DEPTH: usize = 128;
 
-/// Reads one file item by item.
+/// Reads one file item by item. The token after an item is looked at before the item is handed out, so that the
+/// errors come in the order in which QEMU's compiler finds them.
 #[derive(Debug)]
 pub struct Parser<'a> {
     lexer: Lexer<'a>,
+    /// The present token.
     token: Token<'a>,
     span: Span,
+    /// What has been skipped before the present token.
+    skipped: Option<&'a str>,
+    /// No expression has been understood since the last error.
+    recovering: bool,
 }
 
 impl<'a> Parser<'a> {
-    /// At the start of a file.
-    pub const fn new(file: FileId, text: &'a str) -> Self {
-        let span = Span { file, line: 1, start: 0, end: 0 };
-        Self { lexer: Lexer::new(file, text), token: Token::End, span }
+    /// At a place in a file's text.
+    pub fn new(text: &'a str, at: Span, errors: &mut Report) -> Self {
+        let mut parser =
+            Self { lexer: Lexer::new(text, at), token: Token::End, span: at, skipped: None, recovering: false };
+        parser.look_ahead(errors);
+        parser
     }
 
-    /// The next item, or `None` at the end of the file. After an error the next item is the next line that looks
-    /// like a definition.
-    ///
-    /// # Errors
-    /// What stands next is no item.
-    pub fn item(&mut self) -> Result<Option<Item>, Diagnostic> {
-        if let Err(error) = self.advance() {
-            self.lexer.resynchronise(self.lexer.here());
-            return Err(error);
+    /// Where the next item starts.
+    pub const fn here(&self) -> Span {
+        self.span
+    }
+
+    /// Whether a documentation comment comes next.
+    pub const fn at_comment(&self) -> bool {
+        matches!(self.token, Token::Doc(_))
+    }
+
+    /// The next item. What is wrong with it is added to the errors.
+    pub fn item(&mut self, errors: &mut Report) -> Item<'a> {
+        if let Some(skipped) = self.skipped.take() {
+            return Item::Broken(skipped);
         }
-        let start = self.span;
         match self.token {
-            Token::End => Ok(None),
-            Token::Doc(first) => doc::parse(first, start, &mut self.lexer).map(Item::Doc).map(Some),
+            Token::End => Item::End,
+            Token::Doc(first) => {
+                let comment = doc::parse(first, self.span, &mut self.lexer);
+                let whole = comment.errors.count() + comment.late.count() == 0;
+                errors.append(comment.errors);
+                self.look_ahead(errors);
+                errors.append(comment.late);
+                Item::Doc(whole.then_some(comment.doc))
+            }
             Token::OpenBrace
             | Token::CloseBrace
             | Token::OpenBracket
@@ -66,9 +89,43 @@ impl<'a> Parser<'a> {
             | Token::Comma
             | Token::String(_)
             | Token::Boolean(_) => {
-                let expression = self.expression().inspect_err(|_| self.lexer.resynchronise(start));
-                expression.map(Item::Expression).map(Some)
+                let (lexer, start) = (self.lexer.clone(), self.span);
+                if self.recovering && self.token != Token::OpenBrace {
+                    // This belongs to what was wrong.
+                    self.lexer.resynchronise(start);
+                    self.look_ahead(errors);
+                    return Item::Broken("");
+                }
+                let value = self.value(0);
+                self.recovering = value.is_err();
+                if let Err(error) = &value {
+                    self.lexer.resynchronise(error.at().unwrap_or(start));
+                }
+                let read = self.lexer.since(start);
+                let value = value.map_err(|error| errors.push(error.in_definition_if(named(lexer))));
+                self.look_ahead(errors);
+                match value {
+                    Ok(Value { kind: ValueKind::Object(object), span }) => {
+                        Item::Expression(Expression { object, span })
+                    }
+                    Ok(Value { kind: ValueKind::Array(_) | ValueKind::String(_) | ValueKind::Boolean(_), span }) => {
+                        errors.push(Diagnostic::new(span, "top-level expression must be an object"));
+                        Item::Broken(read)
+                    }
+                    Err(()) => Item::Broken(read),
+                }
             }
+        }
+    }
+
+    /// Makes the next token at the top level the present one. What is no token is skipped with what follows it.
+    fn look_ahead(&mut self, errors: &mut Report) {
+        let mut start = None;
+        while let Err(error) = self.advance() {
+            let at = error.at().unwrap_or(self.span);
+            self.lexer.resynchronise(at);
+            errors.push(error);
+            self.skipped = Some(self.lexer.since(*start.get_or_insert(at)));
         }
     }
 
@@ -79,14 +136,6 @@ impl<'a> Parser<'a> {
 
     fn expected(&self, what: &str) -> Diagnostic {
         Diagnostic::new(self.span, format!("expected {what}"))
-    }
-
-    fn expression(&mut self) -> Result<Expression, Diagnostic> {
-        let value = self.value(0)?;
-        let Value { kind: ValueKind::Object(object), span } = value else {
-            return Err(Diagnostic::new(value.span, "top-level expression must be an object"));
-        };
-        Ok(Expression { object, span })
     }
 
     /// The value that starts with the current token. Its last token becomes the current one.
@@ -126,7 +175,7 @@ impl<'a> Parser<'a> {
             }
             self.advance()?;
             if !seen.insert(name.clone()) {
-                return Err(Diagnostic::new(span, format!("duplicate key '{name}'")));
+                return Err(Diagnostic::within(self.span, span, format!("duplicate key '{name}'")));
             }
             let key = Key { name: name.into_owned(), span };
             object.members.push((key, self.value(depth + 1)?));
@@ -172,4 +221,14 @@ impl<'a> Parser<'a> {
             self.advance()?;
         }
     }
+}
+
+/// What an expression defines, if its first member says so: `struct 'Foo'`. The lexer stands after the `{`.
+fn named(mut lexer: Lexer<'_>) -> Option<String> {
+    let mut token = || lexer.token().ok().map(|(token, _)| token);
+    let (Token::String(keyword), Token::Colon, Token::String(name)) = (token()?, token()?, token()?) else {
+        return None;
+    };
+    matches!(&*keyword, "enum" | "struct" | "union" | "alternate" | "command" | "event")
+        .then(|| format!("{keyword} '{name}'"))
 }

@@ -1,9 +1,15 @@
 //! Did you mean ...? The nearest of the names that would have been right.
 
+/// Longer names have no neighbours: looking for them takes the square of the length.
+const MAX_LENGTH: usize = 200;
+
 /// A help text that names the candidate nearest to `name`, if one is near.
-pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
-    let limit = (name.len() / 3).clamp(1, 3);
-    let near = candidates.filter(|candidate| candidate.len().abs_diff(name.len()) <= limit);
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    if name.len() > MAX_LENGTH {
+        return None;
+    }
+    let limit = (name.len() / 3).min(3);
+    let near = candidates.into_iter().filter(|candidate| candidate.len().abs_diff(name.len()) <= limit);
     let ranked = near.map(|candidate| (distance(name, candidate), candidate));
     let (_, best) = ranked.filter(|&(distance, _)| distance <= limit).min()?;
     Some(format!("did you mean '{best}'?"))
@@ -44,5 +50,6 @@ mod tests {
         let names = || ["RunState", "StopReason"].into_iter();
         assert_eq!(nearest("RunSate", names()).as_deref(), Some("did you mean 'RunState'?"));
         assert_eq!(nearest("Elephant", names()), None);
+        assert_eq!(nearest("a", ["b"]), None);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum JsonType {
     Array,
 }
 
-impl<'a> Checker<'a> {
+impl<'a> Checker<'a, '_> {
     /// Checks an alternate.
     pub(super) fn alternate(&mut self, definition: &'a Definition, alternate: &'a Alternate) {
         let mut names = HashMap::new();
@@ -57,6 +57,8 @@ impl<'a> Checker<'a> {
         }
         let enumeration = match branch.ty.id {
             TypeId::Definition(id) => self.schema.definition(id).map(|definition| &definition.kind),
+            // The only enumeration among them has no such values.
+            TypeId::Builtin(Builtin::QType) => return claims,
             TypeId::Builtin(_) => None,
         };
         let Some(DefinitionKind::Enum(enumeration)) = enumeration else {

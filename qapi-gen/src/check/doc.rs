@@ -6,15 +6,16 @@ use super::Checker;
 use crate::diagnostic::Diagnostic;
 use crate::doc::{Doc, SectionKind};
 use crate::schema::{Definition, DefinitionKind};
+use crate::suggest;
 
-impl Checker<'_> {
+impl Checker<'_, '_> {
     /// Refuses members and features without documentation, where there is any.
     pub(super) fn undocumented_members(&mut self, definition: &Definition) {
         let Some(doc) = &definition.doc else {
             return;
         };
         let (members, features) = documented(doc);
-        if !self.pragmas.documentation_exceptions.contains(&definition.name) {
+        if !self.pragmas.excepts_documentation(&definition.name) {
             for name in documentable(definition).into_iter().filter(|name| !members.contains(name)) {
                 self.error(definition, definition.span, format!("member '{name}' lacks documentation"));
             }
@@ -23,29 +24,32 @@ impl Checker<'_> {
             self.error(definition, definition.span, format!("feature '{}' lacks documentation", feature.name));
         }
     }
-}
 
-/// Documentation of what does not exist.
-pub(super) fn superfluous(definition: &Definition) -> Vec<Diagnostic> {
-    let members: HashSet<_> = documentable(definition).into_iter().collect();
-    let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
-    let sections = definition.doc.iter().flat_map(|doc| &doc.sections);
-    let superfluous = sections.filter_map(|section| {
-        let (what, name) = match &section.kind {
-            SectionKind::Member(name) if !members.contains(name.as_str()) => ("member", name),
-            SectionKind::Feature(name) if !features.contains(name.as_str()) => ("feature", name),
-            SectionKind::Plain
-            | SectionKind::Member(_)
-            | SectionKind::Feature(_)
-            | SectionKind::Returns
-            | SectionKind::Errors
-            | SectionKind::Since
-            | SectionKind::Todo => return None,
-        };
-        let error = Diagnostic::new(section.span, format!("documented {what} '{name}' does not exist"));
-        Some(error.in_definition(definition.to_string()))
-    });
-    superfluous.collect()
+    /// Refuses documentation of what does not exist.
+    pub(super) fn superfluous_documentation(&mut self, definition: &Definition) {
+        if self.is_broken(definition) {
+            return;
+        }
+        let members: HashSet<_> = documentable(definition).into_iter().collect();
+        let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
+        for section in definition.doc.iter().flat_map(|doc| &doc.sections) {
+            let (what, name) = match &section.kind {
+                SectionKind::Member(name) if !members.contains(name.as_str()) => ("member", name),
+                SectionKind::Feature(name) if !features.contains(name.as_str()) => ("feature", name),
+                SectionKind::Plain
+                | SectionKind::Member(_)
+                | SectionKind::Feature(_)
+                | SectionKind::Returns
+                | SectionKind::Errors
+                | SectionKind::Since
+                | SectionKind::Todo => continue,
+            };
+            let names = if what == "member" { &members } else { &features };
+            let error = Diagnostic::new(section.span, format!("documented {what} '{name}' does not exist"));
+            let error = error.in_definition(definition.to_string());
+            self.errors.push_with(|| error.suggest(suggest::nearest(name, names.iter().copied())));
+        }
+    }
 }
 
 /// The names of what the documentation describes: members, and features.

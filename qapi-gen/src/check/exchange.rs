@@ -1,11 +1,11 @@
 //! Commands and events: what they may take and return.
 
-use std::collections::HashMap;
-
 use super::Checker;
+use super::object::Object;
+use crate::definition::Unresolved;
 use crate::schema::{Command, Definition, DefinitionKind, Event, Members, TypeId};
 
-impl<'a> Checker<'a> {
+impl<'a> Checker<'a, '_> {
     /// Checks a command.
     pub(super) fn command(&mut self, definition: &'a Definition, command: &'a Command) {
         if let Some(data) = &command.data {
@@ -21,7 +21,7 @@ impl<'a> Checker<'a> {
                 matches!(returned, Some(DefinitionKind::Struct(_) | DefinitionKind::Union(_)))
             }
         };
-        if !object && !self.pragmas.command_returns_exceptions.contains(&definition.name) {
+        if !object && !self.pragmas.excepts_command_returns(&definition.name) {
             let message = format!("command's 'returns' cannot take {}", self.describe(returns.id));
             self.error(definition, definition.span, message);
         }
@@ -35,9 +35,10 @@ impl<'a> Checker<'a> {
     }
 
     fn data(&mut self, definition: &'a Definition, data: &'a Members, boxed: bool, what: &str) {
+        self.unresolved(definition, Unresolved::MEMBERS);
         let conditional = match data {
             Members::Inline(members) => {
-                self.add_members(definition, members, &mut HashMap::new());
+                self.add_members(definition, members, &mut Object::default());
                 members.iter().any(|member| member.condition.is_some())
             }
             Members::Of(ty) => {

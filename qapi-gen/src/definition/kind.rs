@@ -1,6 +1,6 @@
 //! What each kind of definition consists of.
 
-use super::{Keyword, Reader, Subject};
+use super::{Keyword, Reader, Role, Subject};
 use crate::name::{self, Licence};
 use crate::schema::{Alternate, Branch, Command, DefinitionKind, Enum, EnumValue, Event, Members, Struct, Type, Union};
 use crate::value::{Key, Value};
@@ -18,7 +18,7 @@ const COMMAND_KEYS: [&str; 10] = [
     "coroutine",
 ];
 
-impl Reader<'_> {
+impl<'a> Reader<'a, '_> {
     /// Reads what depends on the keyword.
     pub(super) fn kind(&mut self) -> DefinitionKind {
         let keyword = self.named.keyword;
@@ -31,7 +31,7 @@ impl Reader<'_> {
             Keyword::Event => (&["event"], &["data", "boxed", "if", "features"]),
         };
         let named = self.named;
-        self.keys(&named.object, named.span, Subject::Definition(keyword), required, optional);
+        self.keys(named.object, named.span, Subject::Definition(keyword), required, optional);
         match keyword {
             Keyword::Enum => DefinitionKind::Enum(self.enumeration()),
             Keyword::Struct => DefinitionKind::Struct(self.structure()),
@@ -44,7 +44,7 @@ impl Reader<'_> {
 
     /// The licence that the pragma `member-name-exceptions` gives to this type.
     fn licence(&self) -> Licence {
-        let excepted = self.scope.pragmas.member_name_exceptions.contains(&self.named.name);
+        let excepted = self.scope.pragmas.excepts_member_names(self.named.name);
         Licence { uppercase: excepted, underscore: excepted }
     }
 
@@ -80,14 +80,14 @@ impl Reader<'_> {
         let named = self.named;
         let licence = self.licence();
         let members = named.object.find("data").map(|data| self.members(data, "data", licence));
-        let base = named.object.find("base").and_then(|base| self.type_name(base, Subject::Key("base"), "'base'"));
+        let base = named.object.find("base").and_then(|base| self.type_name(base, Subject::Key("base"), Role::Base));
         Struct { base, members: members.unwrap_or_default() }
     }
 
     fn union(&mut self) -> Union {
         let named = self.named;
         let licence = self.licence();
-        let base = named.object.find("base").map(|base| self.type_or_members(base, "base", licence));
+        let base = named.object.find("base").map(|base| self.type_or_members(base, "base", Role::Base, licence));
         let discriminator = named.object.find("discriminator").map(|value| (value, value.as_str()));
         if let Some((value, None)) = discriminator {
             self.error(value.span, "'discriminator' requires a string name");
@@ -119,7 +119,7 @@ impl Reader<'_> {
         branches.members.iter().filter_map(|(key, value)| self.branch(key, value)).collect()
     }
 
-    fn branch(&mut self, key: &Key, value: &Value) -> Option<Branch> {
+    fn branch(&mut self, key: &'a Key, value: &'a Value) -> Option<Branch> {
         let subject = Subject::Member("data", &key.name);
         let alternate = self.named.keyword == Keyword::Alternate;
         if alternate {
@@ -132,11 +132,11 @@ impl Reader<'_> {
             }
             None => (None, value),
         };
-        let user = format!("branch '{}'", key.name);
+        let role = Role::Branch(&key.name);
         let ty = if alternate {
-            self.type_or_array(ty, subject, &user)?
+            self.type_or_array(ty, subject, role)?
         } else {
-            Type { id: self.type_name(ty, subject, &user)?, array: false }
+            Type { id: self.type_name(ty, subject, role)?, array: false }
         };
         Some(Branch { name: key.name.clone(), span: key.span, ty, condition })
     }
@@ -154,7 +154,7 @@ impl Reader<'_> {
                 self.error(data.span, "'data' should be a type name");
                 return None;
             }
-            Some(self.type_or_members(data, "data", Licence::default()))
+            Some(self.type_or_members(data, "data", Role::Data(named.keyword), Licence::default()))
         });
         (data, is_boxed)
     }
@@ -163,8 +163,7 @@ impl Reader<'_> {
         let named = self.named;
         let (data, boxed) = self.data();
         let returns = named.object.find("returns");
-        let returns =
-            returns.and_then(|value| self.type_or_array(value, Subject::Key("returns"), "command's 'returns'"));
+        let returns = returns.and_then(|value| self.type_or_array(value, Subject::Key("returns"), Role::Returns));
         let flag = |key: &str, default: bool| self.key(key).and_then(Value::as_bool).unwrap_or(default);
         Command {
             data,

@@ -7,7 +7,7 @@ use crate::source::Span;
 use crate::suggest;
 use crate::value::{Object, Value, ValueKind};
 
-impl Reader<'_> {
+impl Reader<'_, '_> {
     /// Checks that all the required keys are there, and no others than these and the optional ones.
     pub(super) fn keys(
         &mut self,

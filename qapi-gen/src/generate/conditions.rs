@@ -54,7 +54,7 @@ impl Conditions {
         match known.keys().find(|known| !needed.contains(known.as_str())) {
             Some(unused) => {
                 let message = format!("no 'if' condition has the symbol '{unused}'");
-                let help = suggest::nearest(unused, needed.into_iter());
+                let help = suggest::nearest(unused, needed);
                 Err(error(schema, Diagnostic::global(message).suggest(help)))
             }
             None => Ok(()),

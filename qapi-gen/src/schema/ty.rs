@@ -92,6 +92,14 @@ impl Builtin {
         Self::NAMES.into_iter().map(|(_, builtin)| builtin)
     }
 
+    /// The values of [`Builtin::QType`].
+    pub const QTYPES: [&'static str; 7] = ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
+
+    /// The names of all of them.
+    pub fn names<'a>() -> impl Iterator<Item = &'a str> {
+        Self::NAMES.iter().map(|&(name, _)| name)
+    }
+
     /// The type of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::NAMES.iter().find_map(|&(known, builtin)| (known == name).then_some(builtin))
