@@ -7,10 +7,11 @@ mod object;
 
 pub(crate) use alternate::JsonType;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::RangeInclusive;
 
-use crate::definition::{Named, Scope, Unresolved};
+use crate::definition::{Draft, Named, Scope, Unresolved};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::name;
 use crate::pragma::Pragmas;
@@ -22,19 +23,26 @@ use crate::source::Span;
 pub struct Flaws<'a> {
     /// Those that lack something that was wrong.
     broken: HashSet<DefinitionId>,
+    /// Those of them that may lack a member or a base.
+    partial: HashSet<DefinitionId>,
     /// The uses of types that do not exist, in the order of their stages.
-    unresolved: HashMap<DefinitionId, VecDeque<Unresolved<'a>>>,
+    unresolved: HashMap<DefinitionId, Vec<Unresolved<'a>>>,
 }
 
 impl<'a> Flaws<'a> {
-    /// Adds those of a definition.
-    pub fn add(&mut self, id: DefinitionId, whole: bool, unresolved: Vec<Unresolved<'a>>) {
-        if !whole {
+    /// Takes note of those of a definition.
+    pub fn take(&mut self, draft: Draft<'a>) -> Definition {
+        let id = draft.definition.id;
+        if !draft.whole {
             self.broken.insert(id);
         }
-        if !unresolved.is_empty() {
-            self.unresolved.insert(id, unresolved.into());
+        if !draft.members_whole {
+            self.partial.insert(id);
         }
+        if !draft.unresolved.is_empty() {
+            self.unresolved.insert(id, draft.unresolved);
+        }
+        draft.definition
     }
 }
 
@@ -95,7 +103,7 @@ struct Checker<'a, 'c> {
 
 impl<'a> Checker<'a, '_> {
     fn definition(&mut self, definition: &'a Definition) {
-        self.unresolved(definition, 0);
+        self.unresolved(definition, Unresolved::ARRAYS..=Unresolved::ARRAYS);
         match &definition.kind {
             DefinitionKind::Enum(enumeration) => {
                 self.type_features(definition);
@@ -121,20 +129,21 @@ impl<'a> Checker<'a, '_> {
                 self.event(definition, event);
             }
         }
-        self.unresolved(definition, usize::MAX);
+        self.unresolved(definition, Unresolved::BASE..=usize::MAX);
         if !self.is_broken(definition) {
             self.undocumented_members(definition);
         }
     }
 
-    /// Reports the uses of types that do not exist, up to those of a stage.
-    fn unresolved(&mut self, definition: &Definition, stage: usize) {
+    /// Reports the uses of types that do not exist, if their stages are among these.
+    fn unresolved(&mut self, definition: &Definition, stages: RangeInclusive<usize>) {
         let Some(uses) = self.flaws.unresolved.get_mut(&definition.id) else {
             return;
         };
-        while let Some(unresolved) = uses.pop_front_if(|unresolved| unresolved.stage() <= stage) {
-            let scope = self.scope;
-            self.errors.push_with(|| scope.unknown(definition, &unresolved));
+        let start = uses.partition_point(|unresolved| unresolved.stage() < *stages.start());
+        let end = uses.partition_point(|unresolved| unresolved.stage() <= *stages.end());
+        for unresolved in uses.drain(start..end) {
+            self.errors.push_with(|| self.scope.unknown(definition, &unresolved));
         }
     }
 

@@ -28,8 +28,7 @@ pub fn compile(path: impl AsRef<Path>) -> Result<Schema, Errors> {
             Ok(named) => {
                 let Some(id) = ids.next() else { break };
                 let draft = Reader::read(id, named, &scope, &mut errors);
-                flaws.add(id, draft.whole, draft.unresolved);
-                definitions.push(draft.definition);
+                definitions.push(flaws.take(draft));
             }
             Err(nameless) => errors.push_with(|| nameless.error(&expression.object)),
         }

@@ -4,162 +4,21 @@
 
 mod kind;
 mod member;
+mod named;
 mod part;
+mod scope;
 
-use std::collections::HashMap;
 use std::fmt;
+
+pub use named::{Keyword, Named};
+use scope::Role;
+pub use scope::{Scope, Unresolved};
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doc::{Documentation, SectionKind};
 use crate::name::{self, Licence, Violation};
-use crate::parser::Expression;
-use crate::pragma::Pragmas;
-use crate::schema::{Builtin, Definition, DefinitionId, TypeId};
+use crate::schema::{Definition, DefinitionId, TypeId};
 use crate::source::Span;
-use crate::suggest;
-use crate::value::{Object, Value};
-
-/// What a definition starts with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keyword {
-    /// `enum`
-    Enum,
-    /// `struct`
-    Struct,
-    /// `union`
-    Union,
-    /// `alternate`
-    Alternate,
-    /// `command`
-    Command,
-    /// `event`
-    Event,
-}
-
-impl Keyword {
-    const ALL: [Self; 6] = [Self::Enum, Self::Struct, Self::Union, Self::Alternate, Self::Command, Self::Event];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Enum => "enum",
-            Self::Struct => "struct",
-            Self::Union => "union",
-            Self::Alternate => "alternate",
-            Self::Command => "command",
-            Self::Event => "event",
-        }
-    }
-
-    const fn defines_type(self) -> bool {
-        match self {
-            Self::Enum | Self::Struct | Self::Union | Self::Alternate => true,
-            Self::Command | Self::Event => false,
-        }
-    }
-}
-
-/// An expression that says what it defines.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    keyword: Keyword,
-    name: &'a str,
-    object: &'a Object,
-    documentation: &'a Documentation,
-    span: Span,
-}
-
-impl<'a> Named<'a> {
-    /// Finds out what the expression defines.
-    ///
-    /// # Errors
-    /// It does not say so.
-    pub fn new(expression: &'a Expression, documentation: &'a Documentation) -> Result<Self, Nameless> {
-        let Expression { object, span } = expression;
-        let mut keywords = Keyword::ALL.into_iter().filter(|keyword| object.find(keyword.as_str()).is_some());
-        let (Some(keyword), None) = (keywords.next(), keywords.next()) else {
-            return Err(Nameless { keyword: None, span: *span });
-        };
-        let name = object.find(keyword.as_str()).and_then(Value::as_str);
-        let name = name.ok_or(Nameless { keyword: Some(keyword), span: *span })?;
-        Ok(Self { keyword, name, object, documentation, span: *span })
-    }
-
-    /// The name.
-    pub const fn name(&self) -> &'a str {
-        self.name
-    }
-
-    /// Where the expression starts.
-    pub const fn span(&self) -> Span {
-        self.span
-    }
-}
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} '{}'", self.keyword.as_str(), self.name)
-    }
-}
-
-/// Why an expression does not say what it defines.
-#[derive(Clone, Copy, Debug)]
-pub struct Nameless {
-    /// The keyword, if there is one.
-    keyword: Option<Keyword>,
-    span: Span,
-}
-
-impl Nameless {
-    /// The error.
-    pub fn error(self, object: &Object) -> Diagnostic {
-        if let Some(keyword) = self.keyword {
-            return Diagnostic::new(self.span, format!("'{}' requires a string name", keyword.as_str()));
-        }
-        let valid = || Keyword::ALL.into_iter().map(Keyword::as_str);
-        let list = valid().map(|keyword| format!("'{keyword}'")).collect::<Vec<_>>().join(", ");
-        let error = Diagnostic::new(self.span, format!("expression must have exactly one key {list}"));
-        let directives = || valid().chain(["include", "pragma"]);
-        let near = object.members.first().and_then(|(key, _)| suggest::nearest(&key.name, directives()));
-        error.suggest(near.filter(|_| valid().all(|keyword| object.find(keyword).is_none())))
-    }
-}
-
-/// What every definition may refer to.
-#[derive(Debug)]
-pub struct Scope<'a> {
-    types: HashMap<&'a str, DefinitionId>,
-    pragmas: &'a Pragmas,
-    complete: bool,
-}
-
-impl<'a> Scope<'a> {
-    /// The types among the definitions, which are numbered in their order. If they are not complete, nothing is
-    /// complained about that others may have defined.
-    pub fn new(definitions: &[Named<'a>], pragmas: &'a Pragmas, complete: bool) -> Self {
-        let numbered = (0..).map(DefinitionId).zip(definitions);
-        let mut types = HashMap::new();
-        for (id, named) in numbered.filter(|(_, named)| named.keyword.defines_type()) {
-            // The first one of a name counts.
-            types.entry(named.name).or_insert(id);
-        }
-        Self { types, pragmas, complete }
-    }
-
-    fn find(&self, name: &str) -> Option<TypeId> {
-        let defined = || self.types.get(name).copied().map(TypeId::Definition);
-        Builtin::from_name(name).map(TypeId::Builtin).or_else(defined)
-    }
-
-    /// The error about a use of a type that does not exist.
-    pub fn unknown(&self, of: &Definition, unresolved: &Unresolved<'_>) -> Diagnostic {
-        let Unresolved { role, name, place, .. } = unresolved;
-        let error = Diagnostic::within(of.span, *place, format!("{role} uses unknown type '{name}'"));
-        let array = name.strip_suffix("List").filter(|element| self.find(element).is_some());
-        let array = array.map(|element| format!("an array is written ['{element}']"));
-        let types = self.types.keys().copied().chain(Builtin::names());
-        error.in_definition(of.to_string()).suggest(array.or_else(|| suggest::nearest(name, types)))
-    }
-}
 
 /// A definition as far as it is right by itself.
 #[derive(Debug)]
@@ -168,39 +27,10 @@ pub struct Draft<'a> {
     pub definition: Definition,
     /// That is all of it.
     pub whole: bool,
+    /// It lacks no member and no base, though it may lack a branch.
+    pub members_whole: bool,
     /// The uses of types that do not exist.
     pub unresolved: Vec<Unresolved<'a>>,
-}
-
-/// A use of a type that does not exist.
-#[derive(Debug)]
-pub struct Unresolved<'a> {
-    role: Role<'a>,
-    array: bool,
-    name: &'a str,
-    place: Span,
-}
-
-impl Unresolved<'_> {
-    /// When QEMU's compiler finds it, compared with others in the same definition: at first those in arrays, then the
-    /// base, then members, then the branches in their order, then what a command returns.
-    pub const fn stage(&self) -> usize {
-        match self.role {
-            _ if self.array => 0,
-            Role::Base => 1,
-            Role::Data(_) | Role::Member(_) => Self::MEMBERS,
-            Role::Branch(_) => Self::branch(self.place),
-            Role::Returns => usize::MAX,
-        }
-    }
-
-    /// The stage of members and arguments.
-    pub const MEMBERS: usize = 2;
-
-    /// The stage of a branch, or of its type.
-    pub const fn branch(at: Span) -> usize {
-        Self::MEMBERS + 1 + at.start as usize
-    }
 }
 
 /// Reads one definition.
@@ -210,15 +40,15 @@ pub struct Reader<'a, 'r> {
     scope: &'r Scope<'a>,
     errors: &'r mut Report,
     unresolved: Vec<Unresolved<'a>>,
-    /// All types that are used exist.
-    resolved: bool,
+    /// The types that are used exist: all of them, and those of members and bases.
+    resolved: (bool, bool),
 }
 
 impl<'a, 'r> Reader<'a, 'r> {
     /// Reads the definition, as far as it is right.
     pub fn read(id: DefinitionId, named: Named<'a>, scope: &'r Scope<'a>, errors: &'r mut Report) -> Draft<'a> {
         let before = errors.count();
-        let mut reader = Self { named, scope, errors, unresolved: Vec::new(), resolved: true };
+        let mut reader = Self { named, scope, errors, unresolved: Vec::new(), resolved: (true, true) };
         reader.check_name();
         reader.check_doc();
         let kind = reader.kind();
@@ -237,7 +67,8 @@ impl<'a, 'r> Reader<'a, 'r> {
         };
         let Self { mut unresolved, resolved, errors, .. } = reader;
         unresolved.sort_by_key(Unresolved::stage);
-        Draft { definition, whole: resolved && errors.count() == before, unresolved }
+        let right = errors.count() == before;
+        Draft { definition, whole: right && resolved.0, members_whole: right && resolved.1, unresolved }
     }
 
     fn check_name(&mut self) {
@@ -332,39 +163,12 @@ impl<'a, 'r> Reader<'a, 'r> {
     fn type_id(&mut self, name: &'a str, place: Span, role: Role<'a>, array: bool) -> Option<TypeId> {
         let found = self.scope.find(name);
         if found.is_none() {
-            self.resolved = false;
+            self.resolved = (false, self.resolved.1 && matches!(role, Role::Branch(_)));
             if self.scope.complete {
                 self.unresolved.push(Unresolved { role, array, name, place });
             }
         }
         found
-    }
-}
-
-/// What a type is used for, the way it is spoken of.
-#[derive(Clone, Copy, Debug)]
-enum Role<'a> {
-    /// The base of a struct or a union.
-    Base,
-    /// The arguments of a command or the data of an event.
-    Data(Keyword),
-    /// A member.
-    Member(&'a str),
-    /// A branch.
-    Branch(&'a str),
-    /// What a command returns.
-    Returns,
-}
-
-impl fmt::Display for Role<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Base => f.write_str("'base'"),
-            Self::Data(keyword) => write!(f, "{}'s 'data'", keyword.as_str()),
-            Self::Member(name) => write!(f, "member '{name}'"),
-            Self::Branch(name) => write!(f, "branch '{name}'"),
-            Self::Returns => f.write_str("command's 'returns'"),
-        }
     }
 }
 

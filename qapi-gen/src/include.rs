@@ -7,7 +7,7 @@ use crate::diagnostic::{Diagnostic, Report};
 use crate::doc::{Doc, Documentation};
 use crate::parser::{Expression, Item, Parser};
 use crate::pragma::Pragmas;
-use crate::source::{FileId, Sources, Span, Unreadable};
+use crate::source::{FileId, MAX_LENGTH, Sources, Span, Unreadable};
 
 /// All definitions of a schema, not checked yet.
 #[derive(Debug)]
@@ -25,6 +25,9 @@ pub struct Parsed {
     /// What is wrong so far.
     pub errors: Report,
 }
+
+/// More files than any schema has. Symbolic links can make one file many.
+const MAX_FILES: usize = 1 << 14;
 
 /// Reads the schema that starts with this file.
 pub fn read(path: &Path) -> Parsed {
@@ -175,6 +178,9 @@ impl Reader {
         if self.included.contains(&normalised) {
             return Ok(None);
         }
+        if self.included.len() >= MAX_FILES {
+            return Err(Diagnostic::within(at, place, format!("more than {MAX_FILES} files")));
+        }
         match self.parsed.sources.read(&path, Some(at)) {
             Ok(file) => Ok(Some((file, path, normalised))),
             Err(error) => Err(unreadable(error, &path, Some((at, place)))),
@@ -188,7 +194,7 @@ type Next = (FileId, PathBuf, PathBuf);
 fn unreadable(error: Unreadable, path: &Path, at: Option<(Span, Span)>) -> Diagnostic {
     let why = match error {
         Unreadable::Io(error) => error.to_string(),
-        Unreadable::TooLong => "too long for a schema".to_owned(),
+        Unreadable::TooLong => format!("longer than {} MiB", MAX_LENGTH >> 20),
         Unreadable::NotUtf8(span) => return Diagnostic::new(span, "not UTF-8 from here on"),
     };
     let path = path.display();

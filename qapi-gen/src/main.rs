@@ -25,6 +25,9 @@ Commands:
   introspect FILE  print what query-qmp-schema tells clients of a schema, as
                    JSON
 
+A FILE is a regular file, /dev/stdin or /dev/fd/NUMBER, as a shell makes of
+<(command). Files that it includes are looked for next to it.
+
 Options:
   --all-conditions  expand, introspect: take every 'if' condition as true
   --format html|md  doc: the format of the manual

@@ -56,7 +56,7 @@ pub enum Unreadable {
 }
 
 /// More than any schema, and few enough for offsets of 32 bits.
-const MAX_LENGTH: u64 = 64 << 20;
+pub const MAX_LENGTH: u64 = 64 << 20;
 
 impl Sources {
     /// Reads a file, included at the given place.
@@ -152,7 +152,7 @@ fn contents(path: &Path) -> Result<Vec<u8>, Unreadable> {
     if metadata.is_dir() {
         return Err(Unreadable::Io(io::ErrorKind::IsADirectory.into()));
     }
-    if !metadata.is_file() && !is_descriptor(path) {
+    if !metadata.is_file() && !is_harmless(path) {
         return Err(Unreadable::Io(io::Error::other("not a regular file")));
     }
     let mut bytes = Vec::new();
@@ -162,10 +162,10 @@ fn contents(path: &Path) -> Result<Vec<u8>, Unreadable> {
     if bytes.len() as u64 > MAX_LENGTH { Err(Unreadable::TooLong) } else { Ok(bytes) }
 }
 
-/// Whether the path stands for something that is open already, and may be a pipe: standard input, or what a shell
-/// makes of `<(command)`.
-fn is_descriptor(path: &Path) -> bool {
-    path == Path::new("/dev/stdin") || ["/dev/fd", "/proc/self/fd"].iter().any(|folder| path.starts_with(folder))
+/// Whether what is no regular file can be read without waiting for somebody to come: it is empty, or open already, as
+/// standard input is and what a shell makes of `<(command)`.
+fn is_harmless(path: &Path) -> bool {
+    ["/dev/null", "/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 impl Source {

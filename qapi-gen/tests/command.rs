@@ -150,3 +150,21 @@ fn help_and_version_go_to_standard_output() {
     let (status, out, _) = run(&["-V"]);
     assert!(status == Some(0) && out.starts_with("qapi-gen "), "{out}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_schema_can_come_through_a_pipe() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+
+    for (text, status) in [("{ 'command': 'go' }\n", Some(0)), ("{ 'command': go }\n", Some(1))] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_qapi-gen"));
+        command.args(["check", "/dev/stdin"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("runs");
+        child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("written");
+        let output = child.wait_with_output().expect("ends");
+        assert_eq!(output.status.code(), status);
+        let errors = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(errors.starts_with("/dev/stdin:1:14: error: stray 'go'\n"), status == Some(1), "{errors}");
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use qapi_gen::{Conditions, Schema, compile, generate};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// The text of every case of `cases.rs`, one definition after the other.
 static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
@@ -147,4 +147,128 @@ fn long_lines_and_many_errors_take_linear_time() {
     assert!(compiled(&b"{ 'command': }\n".repeat(1 << 16)).is_none());
     assert!(compiled(&b"##\n# @a:\n".repeat(1 << 16)).is_none());
     assert!(compiled(format!("{{ 'enum': 'Foo', 'data': [ {}'a' ] }}", "'a', ".repeat(1 << 16)).as_bytes()).is_none());
+}
+
+#[test]
+fn many_small_things_take_linear_time() {
+    let definition = "{ 'struct': 'Foo', 'data': { 'a': 'Bar' } }\n";
+    assert!(compiled(definition.repeat(1 << 15).as_bytes()).is_none());
+    assert!(compiled("{}".repeat(1 << 17).as_bytes()).is_none());
+    assert!(compiled("{ 'command': 'go' ".repeat(1 << 15).as_bytes()).is_none());
+    assert!(compiled("##\n# @go:\n".repeat(1 << 15).as_bytes()).is_none());
+    assert!(compiled(format!("##\n# @go:\n#\n{}##\n", "# TODO: a\n# Since: 1\n".repeat(1 << 15)).as_bytes()).is_none());
+    let names = (0..1 << 13).map(|n| format!("{{ 'struct': 'Foo{n}', 'data': {{ 'a': 'Bar{n}' }} }}\n"));
+    assert!(compiled(names.collect::<String>().as_bytes()).is_none());
+    let name = "a".repeat(1 << 20);
+    let near = format!("{{ 'enum': '{name}b', 'data': [] }} {{ 'command': 'go', 'data': '{name}c' }}");
+    assert!(compiled(near.as_bytes()).is_none());
+}
+
+#[test]
+fn a_base_with_many_members_and_many_users_takes_linear_time() {
+    let members = (0..1 << 13).map(|n| format!("'a{n}': 'int'")).collect::<Vec<_>>().join(", ");
+    let users = (0..1 << 12).map(|n| format!("{{ 'struct': 'Foo{n}x', 'base': 'Base', 'data': {{ 'b': 'int' }} }}\n"));
+    let text = format!("{{ 'struct': 'Base', 'data': {{ {members} }} }}\n{}", users.collect::<String>());
+    let file = NamedTempFile::new().expect("a file");
+    fs::write(file.path(), text).expect("written");
+    assert!(compile(file.path()).is_ok());
+}
+
+#[test]
+fn odd_bytes_are_refused_where_they_stand() {
+    for (bytes, place) in [
+        (b"{ 'command': 'go' }\n{ \0 }\n".as_slice(), ":2:3: error: stray"),
+        (b"{ 'command': 'go' }\n\n\xff", ":3:1: error: not UTF-8"),
+        (b"# \xc3\n", ":1:3: error: not UTF-8"),
+        (b"\xff\xfe{\0}\0", ":1:1: error: not UTF-8"),
+        ("{ 'command': '\u{e9}' }".as_bytes(), ":1:15: error: funny character"),
+        (b"\r\n\r\n'\r\n", ":3:1: error: missing terminating"),
+        (b"##\r\n# @a:\r\n#\r\n#b\r\n##\r\n", ":4:1: error: missing space"),
+    ] {
+        let file = NamedTempFile::new().expect("a file");
+        fs::write(file.path(), bytes).expect("written");
+        let errors = compile(file.path()).expect_err("no schema").to_string();
+        let first = errors.lines().next().expect("a line");
+        assert!(first.contains(place), "{first} is not at {place}");
+    }
+}
+
+#[test]
+fn a_chain_of_ten_thousand_files_is_followed() {
+    let folder = TempDir::new().expect("a folder");
+    let file = |number: u32| folder.path().join(number.to_string());
+    for number in 0..10_000 {
+        fs::write(file(number), format!("{{ 'include': '{}' }}\n", number + 1)).expect("written");
+    }
+    fs::write(file(10_000), "{ 'command': 'go' }\n").expect("written");
+    let schema = compile(file(0)).expect("a schema");
+    assert_eq!(schema.sources().iter().count(), 10_001);
+    fs::write(file(10_000), "{ 'include': '0' }\n").expect("written");
+    let errors = compile(file(0)).expect_err("a loop").to_string();
+    assert!(errors.lines().next().expect("a line").ends_with("error: inclusion loop for 0"), "{errors}");
+}
+
+/// Files that only some systems have.
+#[cfg(unix)]
+mod unix {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    fn first_error(path: &Path) -> String {
+        let errors = compile(path).expect_err("no schema").to_string();
+        errors.lines().next().expect("a line").to_owned()
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_without_waiting() {
+        let folder = TempDir::new().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+        for path in [fifo.as_path(), Path::new("/dev/zero"), Path::new("/dev/tty")] {
+            let error = first_error(path);
+            assert!(error.starts_with(&format!("error: can't read schema file '{}': ", path.display())), "{error}");
+        }
+        let including = folder.path().join("including.json");
+        fs::write(&including, "{ 'include': 'fifo' }\n").expect("written");
+        assert!(first_error(&including).contains(":1:14: error: can't read include file"), "{including:?}");
+        assert!(compile("/dev/null").is_ok());
+    }
+
+    #[test]
+    fn a_file_longer_than_any_schema_is_refused_unread() {
+        let file = NamedTempFile::new().expect("a file");
+        file.as_file().set_len(100 << 20).expect("a long file");
+        assert!(first_error(file.path()).ends_with(": longer than 64 MiB"), "{}", first_error(file.path()));
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_is_refused() {
+        let file = NamedTempFile::new().expect("a file");
+        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o0)).expect("a mode");
+        if fs::read(file.path()).is_ok() {
+            println!("skipped: needs a user to whom something is forbidden");
+            return;
+        }
+        assert!(first_error(file.path()).contains("Permission denied"), "{}", first_error(file.path()));
+    }
+
+    #[test]
+    fn loops_through_symbolic_links_end() {
+        let folder = TempDir::new().expect("a folder");
+        let first = folder.path().join("first.json");
+        symlink(&first, folder.path().join("link.json")).expect("a link");
+        fs::write(&first, "{ 'include': 'link.json' }\n").expect("written");
+        assert!(first_error(&first).contains("/link.json:1:14: error: inclusion loop"), "{}", first_error(&first));
+        // Each folder is another name of the first one. What is included twice would double at each level.
+        for name in ["one", "two"] {
+            symlink(folder.path(), folder.path().join(name)).expect("a link");
+        }
+        fs::write(&first, "{ 'include': 'one/first.json' }\n{ 'include': 'two/first.json' }\n").expect("written");
+        assert!(first_error(&first).contains(": error: can't read include file '"), "{}", first_error(&first));
+        symlink("to-itself.json", folder.path().join("to-itself.json")).expect("a link");
+        assert!(first_error(&folder.path().join("to-itself.json")).contains("can't read"), "a loop of links");
+    }
 }

@@ -35,7 +35,7 @@ impl<'a> Checker<'a, '_> {
     }
 
     fn data(&mut self, definition: &'a Definition, data: &'a Members, boxed: bool, what: &str) {
-        self.unresolved(definition, Unresolved::MEMBERS);
+        self.unresolved(definition, Unresolved::BASE..=Unresolved::MEMBERS);
         let conditional = match data {
             Members::Inline(members) => {
                 self.add_members(definition, members, &mut Object::default());

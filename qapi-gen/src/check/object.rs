@@ -101,8 +101,8 @@ impl<'a> Checker<'a, '_> {
         }
         self.objects.insert(definition.id, State::Open);
         self.type_features(definition);
-        self.unresolved(definition, Unresolved::MEMBERS - 1);
-        let object = Object { partial: self.is_broken(definition), ..Object::default() };
+        self.unresolved(definition, Unresolved::BASE..=Unresolved::BASE);
+        let object = Object { partial: self.flaws.partial.contains(&definition.id), ..Object::default() };
         Some(Collection { definition, object, next: 0, begun: false, values: None, branches: Vec::new() })
     }
 
@@ -121,7 +121,7 @@ impl<'a> Checker<'a, '_> {
             if let Some(base) = base {
                 self.base(definition, base, &mut collection.object)?;
             }
-            self.unresolved(definition, Unresolved::MEMBERS);
+            self.unresolved(definition, Unresolved::BASE..=Unresolved::MEMBERS);
             self.add_members(definition, members, &mut collection.object);
             collection.values = union.and_then(|union| self.discriminator(definition, union, &collection.object));
             collection.next = 1;
@@ -136,7 +136,7 @@ impl<'a> Checker<'a, '_> {
             collection.next += 1;
             collection.begun = false;
         }
-        self.unresolved(definition, usize::MAX);
+        self.unresolved(definition, Unresolved::BASE..=usize::MAX);
         for (branch, object) in std::mem::take(&mut collection.branches) {
             self.check_clashes(collection, branch, &object);
             collection.object.possible.extend(object.all().map(|(name, member)| (name.clone(), *member)));
@@ -215,7 +215,9 @@ impl<'a> Checker<'a, '_> {
         let Some((member, owner)) = found else {
             if !object.partial {
                 let message = format!("discriminator '{name}' is not a member of 'base'");
-                self.error(definition, definition.span, message);
+                let members = object.all().map(|(_, (member, _))| member.name.as_str());
+                let error = blame(definition, definition.span, message);
+                self.errors.push(error.suggest(suggest::nearest(name, members)));
             }
             return None;
         };
@@ -265,7 +267,7 @@ impl<'a> Checker<'a, '_> {
     ) -> Result<Option<Rc<Object<'a>>>, Needs<'a>> {
         let definition = collection.definition;
         if !std::mem::replace(&mut collection.begun, true) {
-            self.unresolved(definition, Unresolved::branch(branch.span));
+            self.unresolved(definition, Unresolved::BASE..=Unresolved::branch(branch.span));
             if collection.values.as_ref().is_some_and(|values| !values.contains(branch.name.as_str())) {
                 let message = format!("branch '{}' is not a value of the discriminator's enum", branch.name);
                 let values = collection.values.iter().flatten().copied();
