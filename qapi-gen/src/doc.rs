@@ -37,12 +37,12 @@ pub(crate) enum Documentation {
     /// A comment that has been complained about.
     Broken,
     /// A comment.
-    Comment(Doc),
+    Comment(Box<Doc>),
 }
 
 impl Documentation {
     /// The comment.
-    pub(crate) const fn comment(&self) -> Option<&Doc> {
+    pub(crate) fn comment(&self) -> Option<&Doc> {
         if let Self::Comment(doc) = self { Some(doc) } else { None }
     }
 }

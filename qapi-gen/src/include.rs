@@ -84,7 +84,9 @@ impl Reader {
                 self.keep_free(std::mem::take(&mut doc));
             }
             match parser.item(&mut self.parsed.errors) {
-                Item::Doc(next) => doc = next.map_or(Documentation::Broken, Documentation::Comment),
+                Item::Doc(next) => {
+                    doc = next.map_or(Documentation::Broken, |next| Documentation::Comment(Box::new(next)))
+                }
                 Item::Expression(expression) => match self.expression(expression, std::mem::take(&mut doc), &open.path)
                 {
                     Ok(None) => {}
@@ -126,7 +128,7 @@ impl Reader {
             let message = format!("documentation for '{symbol}' is not followed by the definition");
             self.parsed.errors.push(Diagnostic::new(doc.span, message));
         } else {
-            self.parsed.free_form.push(doc);
+            self.parsed.free_form.push(*doc);
         }
     }
 
@@ -161,8 +163,8 @@ impl Reader {
             pragmas.set(directive, at, errors);
             return Ok(None);
         }
-        if let Documentation::Comment(Doc { symbol: None, span, .. }) = doc {
-            self.parsed.errors.push(Diagnostic::new(span, "definition documentation required"));
+        if let Some(Doc { symbol: None, span, .. }) = doc.comment() {
+            self.parsed.errors.push(Diagnostic::new(*span, "definition documentation required"));
             doc = Documentation::Broken;
         }
         self.parsed.definitions.push((expression, doc));

@@ -55,8 +55,8 @@ pub enum Unreadable {
     NotUtf8(Span),
 }
 
-/// More than any schema, and few enough for offsets of 32 bits.
-pub const MAX_LENGTH: u64 = 64 << 20;
+/// Forty times QEMU's whole schema, and few enough for offsets of 32 bits.
+pub const MAX_LENGTH: u64 = 32 << 20;
 
 impl Sources {
     /// Reads a file, included at the given place.

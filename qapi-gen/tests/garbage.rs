@@ -241,7 +241,7 @@ mod unix {
     fn a_file_longer_than_any_schema_is_refused_unread() {
         let file = NamedTempFile::new().expect("a file");
         file.as_file().set_len(100 << 20).expect("a long file");
-        assert!(first_error(file.path()).ends_with(": longer than 64 MiB"), "{}", first_error(file.path()));
+        assert!(first_error(file.path()).ends_with(": longer than 32 MiB"), "{}", first_error(file.path()));
     }
 
     #[test]
