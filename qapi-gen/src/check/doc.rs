@@ -6,6 +6,7 @@ use super::Checker;
 use crate::diagnostic::Diagnostic;
 use crate::doc::{Doc, SectionKind};
 use crate::schema::{Definition, DefinitionKind};
+use crate::source::Span;
 use crate::suggest;
 
 impl Checker<'_, '_> {
@@ -16,12 +17,12 @@ impl Checker<'_, '_> {
         };
         let (members, features) = documented(doc);
         if !self.pragmas.excepts_documentation(&definition.name) {
-            for name in documentable(definition).into_iter().filter(|name| !members.contains(name)) {
-                self.error(definition, definition.span, format!("member '{name}' lacks documentation"));
+            for (name, place) in documentable(definition).into_iter().filter(|(name, _)| !members.contains(name)) {
+                self.error(definition, place, format!("member '{name}' lacks documentation"));
             }
         }
         for feature in definition.all_features().filter(|feature| !features.contains(feature.name.as_str())) {
-            self.error(definition, definition.span, format!("feature '{}' lacks documentation", feature.name));
+            self.error(definition, feature.span, format!("feature '{}' lacks documentation", feature.name));
         }
     }
 
@@ -30,7 +31,7 @@ impl Checker<'_, '_> {
         if self.is_broken(definition) {
             return;
         }
-        let members: HashSet<_> = documentable(definition).into_iter().collect();
+        let members: HashSet<_> = documentable(definition).into_iter().map(|(name, _)| name).collect();
         let features: HashSet<_> = definition.all_features().map(|feature| feature.name.as_str()).collect();
         for section in definition.doc.iter().flat_map(|doc| &doc.sections) {
             let (what, name) = match &section.kind {
@@ -69,14 +70,18 @@ fn documented(doc: &Doc) -> (HashSet<&str>, HashSet<&str>) {
     names
 }
 
-/// The names of what the documentation should describe as members.
-fn documentable(definition: &Definition) -> Vec<&str> {
-    match &definition.kind {
-        DefinitionKind::Enum(enumeration) => enumeration.values.iter().map(|value| value.name.as_str()).collect(),
-        DefinitionKind::Alternate(alternate) => alternate.branches.iter().map(|branch| branch.name.as_str()).collect(),
-        DefinitionKind::Struct(_)
+/// The names and places of what the documentation should describe as members.
+fn documentable(definition: &Definition) -> Vec<(&str, Span)> {
+    let values = definition.values().iter().map(|value| (value.name.as_str(), value.span));
+    let members = definition.own_members().iter().map(|member| (member.name.as_str(), member.span));
+    let branches = match &definition.kind {
+        DefinitionKind::Alternate(alternate) => alternate.branches.as_slice(),
+        DefinitionKind::Enum(_)
+        | DefinitionKind::Struct(_)
         | DefinitionKind::Union(_)
         | DefinitionKind::Command(_)
-        | DefinitionKind::Event(_) => definition.own_members().iter().map(|member| member.name.as_str()).collect(),
-    }
+        | DefinitionKind::Event(_) => &[],
+    };
+    let branches = branches.iter().map(|branch| (branch.name.as_str(), branch.span));
+    values.chain(members).chain(branches).collect()
 }
