@@ -246,21 +246,27 @@ impl<'a> Walk<'a> {
             conditional(&member.condition, member.span, item)
         });
         let members = members.collect();
-        let variants = union.map(|union| self.variants(union, &listed));
+        let variants = union.map(|union| self.variants(definition, union));
         Kind::Object { members, variants }
     }
 
     /// The branches, and then the values of the tag that have none.
-    fn variants(&mut self, union: &'a Union, members: &[Listed<'a>]) -> Variants<'a> {
+    fn variants(&mut self, definition: &'a Definition, union: &'a Union) -> Variants<'a> {
         let case = |branch: &'a Branch| self.branch(branch, |ty| Case { value: &branch.name, ty });
         let mut cases: Vec<_> = union.branches.iter().map(case).collect();
-        let tag = members.iter().find(|listed| listed.member.name == union.discriminator);
-        let enumeration = tag.and_then(|tag| tag.member.ty.id.definition()).and_then(|id| self.schema.definition(id));
-        let values = enumeration.map_or(&[] as &[_], Definition::values).iter();
-        let with_branch: HashSet<_> = union.branches.iter().map(|branch| &branch.name).collect();
-        cases.extend(values.filter(|value| !with_branch.contains(&value.name)).map(|value| {
-            let item = Case { value: &value.name, ty: self.refer(Used::Empty) };
-            conditional(&value.condition, value.span, item)
+        let with_branch: HashSet<_> = union.branches.iter().map(|branch| branch.name.as_str()).collect();
+        let values: Vec<_> = match self.schema.discriminator(definition, union) {
+            Some(enumeration) => {
+                let values = enumeration.values().iter();
+                values.map(|value| (value.name.as_str(), guard(&value.condition, value.span))).collect()
+            }
+            // The only enumeration that is no definition.
+            None => Builtin::QTYPES.map(|name| (name, None)).into(),
+        };
+        let without_branch = values.into_iter().filter(|(name, _)| !with_branch.contains(name));
+        cases.extend(without_branch.map(|(value, guard)| {
+            let item = Case { value, ty: self.refer(Used::Empty) };
+            Conditional { guard, item }
         }));
         Variants { tag: &union.discriminator, cases }
     }

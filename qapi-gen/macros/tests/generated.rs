@@ -7,9 +7,9 @@ use std::sync::Arc;
 use common::{Base, Id, Timestamp};
 use main::{
     Circle, Commands, Group, KindOfShape, Mode, Option as QapiOption, Outer, OuterKind, Scalars, Shape, ShapeKind,
-    ShapeRef, Sparse, Square, String as QapiString, Tree, event,
+    ShapeRef, Sparse, Square, String as QapiString, Tree, TypeOf, TypeOfKind, event,
 };
-use qapi_schema::{Arguments, Command, CommandOptions, Error, Event, FromValue, Reply, Visitor};
+use qapi_schema::{Arguments, Command, CommandOptions, Error, Event, FromValue, QType, Reply, Visitor};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -62,6 +62,13 @@ fn structs_are_flat_objects_in_the_order_of_the_schema() {
         round_trip::<QapiString>(json!({ "option": { "some": "x" } })).option.map(|o: QapiOption| o.some),
         Some("x".into())
     );
+}
+
+#[test]
+fn the_enumeration_of_the_language_decides_like_any_other() {
+    assert_eq!(round_trip::<TypeOf>(json!({ "type": "qlist" })).r#type, TypeOfKind::Qlist);
+    let dict: TypeOf = round_trip(json!({ "type": "qdict", "id": "shape" }));
+    assert_eq!(dict.r#type.discriminator(), QType::Qdict);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::layout::{Layout, Place};
 use super::names::{self, camel};
 use super::recursion::Via;
 use super::{rustdoc, types};
-use crate::schema::{Definition, Listed, Union};
+use crate::schema::{Builtin, Definition, Listed, Union};
 
 /// A union.
 pub fn union(layout: &Layout<'_>, definition: &Definition, union: &Union) -> Vec<TokenStream> {
@@ -50,26 +50,29 @@ fn branches(layout: &Layout<'_>, definition: &Definition, union: &Union) -> Vec<
     let id = definition.id;
     let (ident, kind) = (layout.ident(id), layout.kind(id));
     let place = Place { file: definition.span.file, event: false };
-    let Some(enumeration) = layout.schema.discriminator(definition, union) else {
-        return Vec::new();
+    let (path, values): (_, Vec<(&str, _)>) = match layout.schema.discriminator(definition, union) {
+        Some(enumeration) => {
+            let values = enumeration.values().iter();
+            let values = values.map(|value| (value.name.as_str(), layout.predicate(value.condition.as_ref())));
+            (layout.path(enumeration.id, place), values.collect())
+        }
+        // The only enumeration that is no definition.
+        None => (quote!(::qapi_schema::QType), Builtin::QTYPES.map(|name| (name, None)).into()),
     };
-    let path = layout.path(enumeration.id, place);
-    let values = enumeration.values();
-    let variants = names::idents(values.iter().map(|value| value.name.as_str()), camel);
+    let variants = names::idents(values.iter().map(|(name, _)| *name), camel);
     let branches: HashMap<_, _> = union.branches.iter().map(|branch| (branch.name.as_str(), branch)).collect();
-    let variants = values.iter().zip(&variants).flat_map(|(value, variant)| {
-        let exists = layout.predicate(value.condition.as_ref());
-        match branches.get(value.name.as_str()) {
-            None => vec![Variant { cfg: cfg([exists, None]), name: &value.name, variant, held: None }],
+    let variants = values.into_iter().zip(&variants).flat_map(|((name, exists), variant)| {
+        match branches.get(name) {
+            None => vec![Variant { cfg: cfg([exists, None]), name, variant, held: None }],
             Some(branch) => {
                 let held = Some(layout.held(branch.ty, id, Via::Union, place));
                 let held_if = layout.predicate(branch.condition.as_ref());
                 // Without its branch, the value of the discriminator has no further members.
                 let without = held_if.as_ref().map(|held_if| {
                     let cfg = cfg([exists.clone(), Some(quote!(not(#held_if)))]);
-                    Variant { cfg, name: &value.name, variant, held: None }
+                    Variant { cfg, name, variant, held: None }
                 });
-                let with = Variant { cfg: cfg([exists, held_if]), name: &value.name, variant, held };
+                let with = Variant { cfg: cfg([exists, held_if]), name, variant, held };
                 [Some(with), without].into_iter().flatten().collect()
             }
         }

@@ -150,7 +150,6 @@ impl Search<'_> {
             Builtin::Number => self.other_kinds(at, &["number"], "number", taken),
             Builtin::Bool => self.other_kinds(at, &["boolean"], "boolean", taken),
             Builtin::Null => self.other_kinds(at, &["null"], "null", taken),
-            Builtin::QType => self.shape(&Shape::Enum(&[]), &Value::Null, at, taken),
             _ => assert_eq!(builtin, Builtin::Any),
         }
     }
@@ -229,7 +228,7 @@ fn kind_of_shape(shape: &Shape<'_>) -> &'static str {
         Shape::Array(_) => "array",
         Shape::Enum(_) => "string",
         Shape::Object(_) => "object",
-        Shape::Builtin(Builtin::Str | Builtin::QType) => "string",
+        Shape::Builtin(Builtin::Str) => "string",
         Shape::Builtin(Builtin::Bool) => "boolean",
         Shape::Builtin(Builtin::Null) => "null",
         Shape::Builtin(Builtin::Any) | Shape::Alternate(_) => panic!("no branch of an alternate"),

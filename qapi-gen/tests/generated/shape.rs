@@ -1,13 +1,13 @@
 //! What values of a type look like on the wire, whichever way the schema says it.
 
 use qapi_gen::Schema;
-use qapi_gen::schema::{Branch, Builtin, Definition, DefinitionKind, EnumValue, Listed, Members, Type, TypeId};
+use qapi_gen::schema::{Branch, Builtin, Definition, DefinitionKind, Listed, Members, Type, TypeId};
 
 /// What values of a type look like.
 pub enum Shape<'a> {
     Builtin(Builtin),
     Array(Type),
-    Enum(&'a [EnumValue]),
+    Enum(Vec<&'a str>),
     Object(Object<'a>),
     Alternate(&'a [Branch]),
 }
@@ -27,6 +27,7 @@ pub type Choice<'a> = (&'a str, Option<Type>);
 pub fn of_type(schema: &Schema, ty: Type) -> Shape<'_> {
     match ty.id {
         _ if ty.array => Shape::Array(Type { array: false, ..ty }),
+        TypeId::Builtin(Builtin::QType) => Shape::Enum(Builtin::QTYPES.into()),
         TypeId::Builtin(builtin) => Shape::Builtin(builtin),
         TypeId::Definition(id) => of_definition(schema, schema.definition(id).expect("a definition of the schema")),
     }
@@ -35,7 +36,9 @@ pub fn of_type(schema: &Schema, ty: Type) -> Shape<'_> {
 /// The shape of a type, of the arguments of a command, or of the data of an event.
 pub fn of_definition<'a>(schema: &'a Schema, definition: &'a Definition) -> Shape<'a> {
     let data = match &definition.kind {
-        DefinitionKind::Enum(enumeration) => return Shape::Enum(&enumeration.values),
+        DefinitionKind::Enum(enumeration) => {
+            return Shape::Enum(enumeration.values.iter().map(|value| value.name.as_str()).collect());
+        }
         DefinitionKind::Alternate(alternate) => return Shape::Alternate(&alternate.branches),
         DefinitionKind::Struct(_) | DefinitionKind::Union(_) => None,
         DefinitionKind::Command(command) => command.data.as_ref().and_then(Members::of),
@@ -51,8 +54,8 @@ pub fn of_definition<'a>(schema: &'a Schema, definition: &'a Definition) -> Shap
             let Some(Shape::Enum(values)) = decides.map(|listed| of_type(schema, listed.member.ty)) else {
                 panic!("{definition} has no discriminator")
             };
-            let branch = |value: &EnumValue| union.branches.iter().find(|branch| branch.name == value.name);
-            let choices = values.iter().map(|value| (value.name.as_str(), branch(value).map(|branch| branch.ty)));
+            let branch = |value: &str| union.branches.iter().find(|branch| branch.name == value);
+            let choices = values.into_iter().map(|value| (value, branch(value).map(|branch| branch.ty)));
             Some((union.discriminator.as_str(), choices.collect()))
         }
         _ => None,

@@ -97,7 +97,7 @@ impl<'a> Values<'a> {
         let fills = [Fill::None, Fill::All, Fill::Some];
         match shape::of_definition(self.schema, definition) {
             Shape::Builtin(_) | Shape::Array(_) => Vec::new(),
-            Shape::Enum(values) => values.iter().map(|value| value.name.as_str().into()).collect(),
+            Shape::Enum(values) => values.into_iter().map(Value::from).collect(),
             Shape::Object(_) if self.heights[definition.id.index()].is_none() => Vec::new(),
             Shape::Object(object) => {
                 let (_, choices) = object.choice.clone().unwrap_or(("", vec![("", None)]));
@@ -125,7 +125,7 @@ impl<'a> Values<'a> {
                 };
                 (0..length).map(|_| self.value(element, fill, depth + 1)).collect()
             }
-            Shape::Enum(values) => self.random.pick(values).name.as_str().into(),
+            Shape::Enum(values) => (*self.random.pick(&values)).into(),
             Shape::Object(object) => self.object(&object, None, fill, depth).into(),
             Shape::Alternate(branches) => {
                 let types: Vec<_> = branches.iter().map(|branch| branch.ty).collect();
@@ -196,9 +196,6 @@ impl<'a> Values<'a> {
             Builtin::Any => {
                 let values = [json!(null), json!(-1), json!([]), json!({}), json!({ "a": [1.5, { "b": "c" }] })];
                 self.random.pick(&values).clone()
-            }
-            Builtin::QType => {
-                (*self.random.pick(&["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"])).into()
             }
             _ => unreachable!("{builtin:?} has a range"),
         }
