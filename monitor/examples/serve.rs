@@ -47,7 +47,7 @@ fn main() -> io::Result<()> {
 }
 
 fn command(name: &'static str, run: impl Fn() -> Result<Reply, Error> + Send + Sync + 'static) -> Command {
-    let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false };
+    let options = CommandOptions::default();
     Command::new(name, options, move |members| {
         members.finish()?;
         run()

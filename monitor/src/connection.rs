@@ -281,7 +281,7 @@ mod tests {
     }
 
     fn commands(ran: &Arc<AtomicUsize>) -> CommandTable {
-        let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false };
+        let options = CommandOptions::default();
         let ran = Arc::clone(ran);
         let count = Command::new("query-count", options, move |members| {
             members.finish()?;

@@ -111,7 +111,7 @@ mod tests {
         coroutine: bool,
         handler: impl Fn() -> Result<Reply, Error> + Send + Sync + 'static,
     ) -> Command {
-        let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine };
+        let options = CommandOptions { coroutine, ..CommandOptions::default() };
         Command::new(name, options, move |members| {
             members.finish()?;
             handler()

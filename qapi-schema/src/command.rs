@@ -24,6 +24,16 @@ pub struct CommandOptions {
     pub allow_preconfig: bool,
     /// May block, hence must not run on an event loop (`coroutine`).
     pub coroutine: bool,
+    /// A success is answered (`success-response`). Without, a client is told of errors only, and what the handler
+    /// returns is dropped: so it is for commands after which there may be nobody left to answer.
+    pub success_response: bool,
+}
+
+/// Those of a command whose definition sets no flag.
+impl Default for CommandOptions {
+    fn default() -> Self {
+        Self { allow_oob: false, allow_preconfig: false, coroutine: false, success_response: true }
+    }
 }
 
 /// A command bound to the state it acts on.

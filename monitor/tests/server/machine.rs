@@ -169,7 +169,7 @@ fn commands(machine: &Arc<Machine>, handle: &Handle) -> (CommandTable, Gate) {
 }
 
 fn command(name: &'static str, coroutine: bool, handler: Handler) -> Command {
-    let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine };
+    let options = CommandOptions { coroutine, ..CommandOptions::default() };
     Command::new(name, options, move |members| {
         let reply = handler(members)?;
         members.finish()?;

@@ -19,7 +19,7 @@ fn server() {
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
     server.stdio().expect("stdio");
     let handle = server.handle();
-    let options = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false };
+    let options = CommandOptions::default();
     let quit = qapi_schema::Command::new("quit", options, move |_| {
         handle.shutdown();
         Ok(qapi_schema::Command::empty())

@@ -210,10 +210,12 @@ fn the_table_has_the_names_and_flags_of_the_schema() {
     assert_eq!(names, main::COMMANDS);
     assert_eq!(names, ["old_command", "draw", "draw-boxed", "draw-struct", "count", "names", "raw", "shutdown"]);
     let options = |name| commands.iter().find(|command| command.name() == name).map(Command::options);
-    let plain = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false };
+    let plain = CommandOptions { allow_oob: false, allow_preconfig: false, coroutine: false, success_response: true };
     assert_eq!(options("count"), Some(plain));
+    assert_eq!(plain, CommandOptions::default());
     assert_eq!(options("draw"), Some(CommandOptions { allow_oob: true, allow_preconfig: true, ..plain }));
     assert_eq!(options("draw-boxed"), Some(CommandOptions { coroutine: true, ..plain }));
+    assert_eq!(options("shutdown"), Some(CommandOptions { success_response: false, ..plain }));
 }
 
 #[test]

@@ -117,6 +117,13 @@ fn arguments(layout: &Layout<'_>, definition: &Definition, place: Place) -> (Tok
 }
 
 fn options(command: &Command) -> TokenStream {
-    let Command { allow_oob, allow_preconfig, coroutine, .. } = command;
-    quote!(::qapi_schema::CommandOptions { allow_oob: #allow_oob, allow_preconfig: #allow_preconfig, coroutine: #coroutine })
+    let Command { allow_oob, allow_preconfig, coroutine, success_response, .. } = command;
+    quote! {
+        ::qapi_schema::CommandOptions {
+            allow_oob: #allow_oob,
+            allow_preconfig: #allow_preconfig,
+            coroutine: #coroutine,
+            success_response: #success_response,
+        }
+    }
 }
