@@ -64,12 +64,13 @@ pub fn commands(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
         let (cfg, name) = (layout.cfg(definition.condition.as_ref()), &definition.name);
         quote!(#cfg #name)
     });
+    let [send, sync] = [Prelude::Send, Prelude::Sync].map(|name| layout.prelude(name, place));
     quote! {
         #[doc = #docs]
         pub trait Commands { #(#signatures)* }
 
         /// The commands of this module, each bound to `target`.
-        pub fn commands<T: Commands + Send + Sync + 'static>(target: &::std::sync::Arc<T>) -> ::std::vec::Vec<::qapi_schema::Command> {
+        pub fn commands<T: Commands + #send + #sync + 'static>(target: &::std::sync::Arc<T>) -> ::std::vec::Vec<::qapi_schema::Command> {
             ::std::vec::Vec::from([#(#entries),*])
         }
 

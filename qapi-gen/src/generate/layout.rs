@@ -29,9 +29,13 @@ pub struct Layout<'a> {
     kinds: HashMap<DefinitionId, Ident>,
 }
 
+/// Names that no file's module has: a module of the generated code, and crates, which could not be named beside a
+/// module of the same name that comes from a macro.
+const TAKEN: [&str; 5] = ["conditions", "qapi_schema", "std", "core", "alloc"];
+
 /// The names of the modules, for the files that have one.
 pub fn modules(schema: &Schema) -> HashMap<FileId, Ident> {
-    let mut names = Scope::with(&["conditions"]);
+    let mut names = Scope::with(&TAKEN);
     let modules = schema.modules().into_iter();
     let named = modules.map(|module| {
         let stem = schema.sources().path(module.file).file_stem().unwrap_or_default().to_string_lossy();
@@ -200,21 +204,27 @@ pub enum Prelude {
     Option,
     /// `Result`
     Result,
+    /// `Send`
+    Send,
     /// `String`
     String,
+    /// `Sync`
+    Sync,
     /// `Vec`
     Vec,
 }
 
 impl Prelude {
-    const ALL: [Self; 5] = [Self::Box, Self::Option, Self::Result, Self::String, Self::Vec];
+    const ALL: [Self; 7] = [Self::Box, Self::Option, Self::Result, Self::Send, Self::String, Self::Sync, Self::Vec];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Box => "Box",
             Self::Option => "Option",
             Self::Result => "Result",
+            Self::Send => "Send",
             Self::String => "String",
+            Self::Sync => "Sync",
             Self::Vec => "Vec",
         }
     }
@@ -224,7 +234,9 @@ impl Prelude {
             Self::Box => quote!(::std::boxed::Box),
             Self::Option => quote!(::std::option::Option),
             Self::Result => quote!(::std::result::Result),
+            Self::Send => quote!(::std::marker::Send),
             Self::String => quote!(::std::string::String),
+            Self::Sync => quote!(::std::marker::Sync),
             Self::Vec => quote!(::std::vec::Vec),
         }
     }
