@@ -75,10 +75,12 @@ fn module(layout: &Layout<'_>, module: &Module<'_>) -> TokenStream {
     });
     let commands = commands::commands(layout, module);
     let events = events::events(layout, module);
+    let conditions = layout.constants(module);
     quote! {
         #docs
         #[allow(deprecated, unused_variables, clippy::large_enum_variant, clippy::too_many_arguments)]
         pub mod #ident {
+            #conditions
             #(#types)*
             #commands
             #events

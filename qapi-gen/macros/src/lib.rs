@@ -15,7 +15,8 @@ use syn::{LitStr, parse_macro_input};
 /// `query-qmp-schema` tells clients of it all.
 ///
 /// The path is relative to the directory of the invoking crate's `Cargo.toml`. A change of any file of the schema
-/// causes a rebuild; an error in the schema is a compile error.
+/// causes a rebuild; an error in the schema is a compile error. It is for the top level of a crate or of a module: modules
+/// within a function cannot refer to each other.
 ///
 /// For `doc.json` with a command and an event,
 ///
@@ -66,7 +67,8 @@ use syn::{LitStr, parse_macro_input};
 ///     },
 /// );
 ///
-/// assert!(!conditions::CONFIG_NEVER);
+/// const _: () = assert!(!conditions::CONFIG_NEVER);
+/// # fn main() {}
 /// ```
 ///
 /// One that has none is an error, which lists all that are missing:

@@ -1,4 +1,4 @@
-//! A schema split over two modules, as over two crates: types and conditions are those of the one that had them first.
+//! A schema split over three modules, as over three crates: types and conditions are those of the one that had them first.
 #![deny(warnings, missing_docs)]
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
@@ -21,6 +21,14 @@ pub mod ours {
     qapi_gen_macros::include_schema!(
         "tests/schema/downstream.json",
         extern = { crate::theirs = "tests/schema/conditions.json" },
+    );
+}
+
+/// Includes that in turn, and names only the module that it knows.
+pub mod further {
+    qapi_gen_macros::include_schema!(
+        "tests/schema/further.json",
+        extern = { crate::ours = "tests/schema/downstream.json" },
     );
 }
 
@@ -51,4 +59,13 @@ fn clients_are_told_of_both_parts_under_the_conditions_of_the_first() {
     assert_eq!(ours[..4], ["__com.example_query-pair", "query-level", "never", "CHANGED"]);
     let told = to_value(&ours::INTROSPECTION).expect("serialisable").to_string();
     assert!(told.contains(r#""never""#) && !told.contains(r#""both""#), "{told}");
+}
+
+#[test]
+fn a_third_part_finds_the_types_and_conditions_of_the_first_behind_the_second() {
+    let level: theirs::conditions_::Level = further::conditions_::Level::High;
+    assert_eq!(level.to_string(), "high");
+    let (ours, further) = (names(&ours::INTROSPECTION), names(&further::INTROSPECTION));
+    assert_eq!(further[0], "__com.example_reset");
+    assert_eq!(further[1..5], ours[..4]);
 }

@@ -9,7 +9,7 @@ use super::external::Foreign;
 use super::layout::Layout;
 use crate::diagnostic::{Diagnostic, Errors};
 use crate::introspect::Guard;
-use crate::schema::{Condition, Definition, DefinitionKind, Schema};
+use crate::schema::{Condition, Definition, DefinitionKind, Module, Schema};
 use crate::suggest;
 
 /// What becomes of `if` conditions.
@@ -109,12 +109,25 @@ impl Layout<'_> {
         self.predicate(condition).map(|predicate| quote!(#[cfg(#predicate)]))
     }
 
+    /// What lets the code of other crates find the constants for the conditions of a file, through whichever crates
+    /// its module came to them.
+    pub fn constants(&self, module: &Module<'_>) -> TokenStream {
+        let conditional = module.definitions.iter().any(|definition| definition.conditions().next().is_some());
+        match self.conditions {
+            Conditions::Cfg(_) if conditional => quote!(
+                #[doc(hidden)]
+                pub use super::conditions;
+            ),
+            Conditions::Cfg(_) | Conditions::AllHold => TokenStream::new(),
+        }
+    }
+
     /// Whether something exists, as a constant expression in the root of the generated code.
     pub fn holds(&self, guard: Option<Guard<'_>>) -> TokenStream {
         match (self.conditions, guard) {
             (Conditions::AllHold, _) | (Conditions::Cfg(_), None) => quote!(true),
             (Conditions::Cfg(_), Some(Guard { condition, file })) => {
-                let path = self.foreign.get(&file).map(|Foreign { path, .. }| quote!(#path::));
+                let path = self.foreign.get(&file).map(|Foreign { path, module }| quote!(#path::#module::));
                 constant(condition, &path)
             }
         }
