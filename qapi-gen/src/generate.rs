@@ -52,7 +52,11 @@ pub fn generate(schema: &Schema, options: &Options) -> Result<TokenStream, Error
     let layout = Layout::new(schema, conditions, &foreign);
     let mut code = conditions.module();
     code.extend(modules.iter().map(|module| match foreign.get(&module.file) {
-        Some(foreign) => foreign.reexport(layout.module(module.file)),
+        Some(foreign) => {
+            let agreement = layout.agreement(foreign, module);
+            let reexport = foreign.reexport(layout.module(module.file));
+            quote!(#reexport #agreement)
+        }
         None => self::module(&layout, module),
     }));
     code.extend(introspection::introspection(&layout));

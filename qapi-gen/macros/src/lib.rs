@@ -116,6 +116,23 @@ use syn::{LitStr, parse_macro_input};
 /// # fn main() {}
 /// ```
 ///
+/// Nor does another meaning of a symbol on which something depends that is inherited from there:
+///
+/// ```compile_fail,E0080
+/// mod theirs {
+///     qapi_gen_macros::include_schema!("tests/schema/inherited.json", if = { CONFIG_LINUX = cfg(false) });
+/// }
+///
+/// mod ours {
+///     qapi_gen_macros::include_schema!(
+///         "tests/schema/inheriting.json",
+///         if = { CONFIG_LINUX = cfg(true) },
+///         extern = { crate::theirs = "tests/schema/inherited.json" },
+///     );
+/// }
+/// # fn main() {}
+/// ```
+///
 /// And so is what is wrong with the schema an error:
 ///
 /// ```compile_fail

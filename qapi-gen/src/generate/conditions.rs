@@ -122,6 +122,24 @@ impl Layout<'_> {
         }
     }
 
+    /// Makes sure that the symbols in the conditions of another crate's file mean there what they mean here, where members
+    /// are inherited from it.
+    pub fn agreement(&self, Foreign { path, module: theirs }: &Foreign<'_>, module: &Module<'_>) -> TokenStream {
+        let Conditions::Cfg(known) = self.conditions else {
+            return TokenStream::new();
+        };
+        let conditions = module.definitions.iter().flat_map(|definition| definition.conditions());
+        let symbols: BTreeSet<_> = conditions.flat_map(Condition::symbols).collect();
+        let shared = symbols.into_iter().filter(|&symbol| known.contains_key(symbol)).map(|symbol| {
+            let ident = Ident::new(symbol, Span::call_site());
+            let differs = format!("`{symbol}` is not what it is in the other crate");
+            quote!(
+                const _: () = assert!(conditions::#ident == #path::#theirs::conditions::#ident, #differs);
+            )
+        });
+        shared.collect()
+    }
+
     /// Whether something exists, as a constant expression in the root of the generated code.
     pub fn holds(&self, guard: Option<Guard<'_>>) -> TokenStream {
         match (self.conditions, guard) {
