@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use super::condition;
 use super::finding::{Differences, Paired, Place, Schemas, Spot, Step, is_unstable, paired};
 use super::what::{Thing, What};
-use crate::schema::{Branch, Definition, DefinitionId, DefinitionKind, EnumValue, Listed, Schema, Type, TypeId, Union};
+use crate::schema::{
+    Branch, Builtin, Condition, Definition, DefinitionId, DefinitionKind, EnumValue, Listed, Schema, Type, TypeId,
+    Union,
+};
 
 /// The members of an object: those that are always there, and those that depend on one of them.
 #[derive(Clone, Default)]
@@ -36,12 +39,19 @@ impl<'a> Object<'a> {
     }
 
     /// The values of a member that may be the discriminator.
-    fn values(&self, schema: &'a Schema, discriminator: &str) -> Option<&'a [EnumValue]> {
+    fn values(&self, schema: &'a Schema, discriminator: &str) -> Option<Vec<Value<'a>>> {
         let listed = self.members.iter().find(|listed| listed.member.name == discriminator)?;
-        let Type { id: TypeId::Definition(id), array: false } = listed.member.ty else {
-            return None;
-        };
-        schema.definition(id).map(Definition::values)
+        match listed.member.ty {
+            Type { id: TypeId::Definition(id), array: false } => {
+                let values = schema.definition(id)?.values();
+                Some(values.iter().map(Value::from).collect())
+            }
+            Type { id: TypeId::Builtin(Builtin::QType), array: false } => {
+                let values = Builtin::QTYPES.map(|name| Value { name, condition: None, unstable: false });
+                Some(values.into())
+            }
+            Type { id: TypeId::Builtin(_), array: false } | Type { array: true, .. } => None,
+        }
     }
 
     fn branches(&self) -> HashMap<&'a str, &'a Branch> {
@@ -54,6 +64,20 @@ impl<'a> Object<'a> {
         let object = Self::of(schema, branch.and_then(|id| schema.definition(id)));
         members.extend(object.members);
         Self { members, union: object.union }
+    }
+}
+
+/// A value that a discriminator may have.
+#[derive(Clone, Copy)]
+struct Value<'a> {
+    name: &'a str,
+    condition: Option<&'a Condition>,
+    unstable: bool,
+}
+
+impl<'a> From<&'a EnumValue> for Value<'a> {
+    fn from(EnumValue { name, condition, features, .. }: &'a EnumValue) -> Self {
+        Self { name, condition: condition.as_ref(), unstable: is_unstable(features) }
     }
 }
 
@@ -74,17 +98,19 @@ fn cases<'a>(schemas: Schemas<'a>, old: &Object<'a>, new: &Object<'a>) -> Vec<Ca
     };
     let (before, now) = (old.values(schemas.old, discriminator), new.values(schemas.new, discriminator));
     let (old, new) = (old.branches(), new.branches());
-    let pairs = paired(before.or(now).unwrap_or_default(), now.or(before).unwrap_or_default(), |value| &value.name);
+    let [before, now] = [before.as_ref().or(now.as_ref()), now.as_ref().or(before.as_ref())];
+    let [before, now] = [before, now].map(|values| values.map(Vec::as_slice).unwrap_or_default());
+    let pairs = paired(before, now, |value| value.name);
     let shared = pairs.into_iter().filter_map(|pair| match pair {
-        Paired::Both(before, now) => Some((before, now)),
+        Paired::Both(before, now) => Some((*before, *now)),
         Paired::Old(_) | Paired::New(_) => None,
     });
-    let case = |(before, now): (&'a EnumValue, &EnumValue)| Case {
+    let case = |(before, now): (Value<'a>, Value<'a>)| Case {
         discriminator,
-        name: &before.name,
-        unstable: is_unstable(&before.features),
-        branches: [&old, &new].map(|branches| branches.get(before.name.as_str()).copied()),
-        same_value: condition::shift(before.condition.as_ref(), now.condition.as_ref()).is_none(),
+        name: before.name,
+        unstable: before.unstable,
+        branches: [&old, &new].map(|branches| branches.get(before.name).copied()),
+        same_value: condition::shift(before.condition, now.condition).is_none(),
     };
     shared.map(case).collect()
 }
