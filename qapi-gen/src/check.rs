@@ -111,7 +111,7 @@ impl<'a> Checker<'a, '_> {
                 for value in &enumeration.values {
                     if let Some(first) = seen.insert(name::folded(&value.name), value) {
                         let message = format!("value '{}' collides with value '{}'", value.name, first.name);
-                        self.error(definition, value.span, message);
+                        self.errors.push(blame(definition, value.span, message).after(first.span));
                     }
                 }
             }
@@ -165,7 +165,7 @@ impl<'a> Checker<'a, '_> {
         for feature in features {
             if let Some(first) = seen.insert(name::folded(&feature.name), feature) {
                 let message = format!("feature '{}' collides with feature '{}'", feature.name, first.name);
-                self.error(definition, feature.span, message);
+                self.errors.push(blame(definition, feature.span, message).after(first.span));
             }
         }
     }

@@ -53,6 +53,14 @@ impl Diagnostic {
         self
     }
 
+    /// Points at the first of two things that are in each other's way, unless its line is shown already.
+    #[must_use]
+    pub fn after(self, first: Span) -> Self {
+        let shown = self.notes.last().map(|(_, at)| *at).or(self.at);
+        let in_sight = shown.is_some_and(|at| (at.file, at.line) == (first.file, first.line));
+        if in_sight { self } else { self.note(first, "this comes first") }
+    }
+
     /// Says how it can be mended.
     #[must_use]
     pub fn help(self, help: impl Into<String>) -> Self {

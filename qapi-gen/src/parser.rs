@@ -1,6 +1,6 @@
 //! Tokens to items: the objects and the documentation comments at the top level of one file.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::doc::{self, Doc};
@@ -158,7 +158,7 @@ impl<'a> Parser<'a> {
 
     fn members(&mut self, depth: usize) -> Result<Object, Diagnostic> {
         let mut object = Object::default();
-        let mut seen = HashSet::new();
+        let mut seen = HashMap::new();
         self.advance()?;
         if self.token == Token::CloseBrace {
             return Ok(object);
@@ -174,8 +174,9 @@ impl<'a> Parser<'a> {
                 return Err(self.expected("':'"));
             }
             self.advance()?;
-            if !seen.insert(name.clone()) {
-                return Err(Diagnostic::within(self.span, span, format!("duplicate key '{name}'")));
+            if let Some(first) = seen.insert(name.clone(), span) {
+                let error = Diagnostic::within(self.span, span, format!("duplicate key '{name}'"));
+                return Err(error.after(first));
             }
             let key = Key { name: name.into_owned(), span };
             object.members.push((key, self.value(depth + 1)?));

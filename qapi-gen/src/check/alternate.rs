@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Checker;
+use super::{Checker, blame};
 use crate::name;
 use crate::schema::{Alternate, Branch, Builtin, Definition, DefinitionKind, Type, TypeId};
 
@@ -27,11 +27,11 @@ impl<'a> Checker<'a, '_> {
     /// Checks an alternate.
     pub(super) fn alternate(&mut self, definition: &'a Definition, alternate: &'a Alternate) {
         let mut names = HashMap::new();
-        let mut taken: HashMap<JsonType, &str> = HashMap::new();
+        let mut taken: HashMap<JsonType, &Branch> = HashMap::new();
         for branch in &alternate.branches {
             if let Some(first) = names.insert(name::folded(&branch.name), branch) {
                 let message = format!("branch '{}' collides with branch '{}'", branch.name, first.name);
-                self.error(definition, branch.span, message);
+                self.errors.push(blame(definition, branch.span, message).after(first.span));
             }
             let Some(json) = self.schema.json_type(branch.ty) else {
                 let message = format!("branch '{}' cannot use {}", branch.name, self.describe(branch.ty.id));
@@ -39,9 +39,9 @@ impl<'a> Checker<'a, '_> {
                 continue;
             };
             for claimed in self.claims(branch, json) {
-                if let Some(other) = taken.insert(claimed, &branch.name) {
-                    let message = format!("branch '{}' can't be distinguished from '{other}'", branch.name);
-                    self.error(definition, branch.span, message);
+                if let Some(other) = taken.insert(claimed, branch) {
+                    let message = format!("branch '{}' can't be distinguished from '{}'", branch.name, other.name);
+                    self.errors.push(blame(definition, branch.span, message).after(other.span));
                     break;
                 }
             }

@@ -197,7 +197,7 @@ impl<'a> Checker<'a, '_> {
                 let of =
                     if owner.name == definition.name { String::new() } else { format!(" of type '{}'", owner.name) };
                 let message = format!("member '{}' collides with member '{}'{of}", member.name, other.name);
-                self.error(definition, member.span, message);
+                self.errors.push(blame(definition, member.span, message).after(other.span));
             }
             object.own.insert(name, (member, definition));
         }
@@ -294,9 +294,9 @@ impl<'a> Checker<'a, '_> {
         let mut clashes: Vec<_> = object.all().filter_map(clash).collect();
         clashes.sort_by_key(|(member, owner, _)| (owner.id, member.span.start));
         for (member, owner, base) in clashes {
-            let (name, owner, base) = (&member.name, &owner.name, &base.name);
-            let message = format!("member '{name}' of type '{owner}' collides with base member '{base}'");
-            self.error(collection.definition, branch.span, message);
+            let (name, owner, other) = (&member.name, &owner.name, &base.name);
+            let message = format!("member '{name}' of type '{owner}' collides with base member '{other}'");
+            self.errors.push(blame(collection.definition, branch.span, message).after(base.span));
         }
     }
 

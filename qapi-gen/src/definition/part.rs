@@ -1,11 +1,13 @@
 //! Parts that stand in many definitions: sets of keys, conditions, features, flags.
 
+use std::collections::BTreeSet;
+
 use super::{Reader, Subject};
 use crate::name::{self, Licence};
 use crate::schema::{Condition, Feature};
 use crate::source::Span;
 use crate::suggest;
-use crate::value::{Object, Value, ValueKind};
+use crate::value::{Key, Object, Value, ValueKind};
 
 impl Reader<'_, '_> {
     /// Checks that all the required keys are there, and no others than these and the optional ones.
@@ -17,22 +19,24 @@ impl Reader<'_, '_> {
         required: &[&str],
         optional: &[&str],
     ) {
-        let missing = required.iter().filter(|key| object.find(key).is_none());
+        let valid: BTreeSet<_> = required.iter().chain(optional).copied().collect();
+        let unknown = || object.members.iter().map(|(key, _)| key).filter(|key| !valid.contains(key.name.as_str()));
+        let suggestion = |key: &Key| suggest::nearest(&key.name, valid.iter().copied());
+        // A key that is misspelt is not missing, too.
+        let misspelt = |missing: &str| {
+            unknown()
+                .any(|key| suggest::nearest(&key.name, [missing]).is_some_and(|help| suggestion(key) == Some(help)))
+        };
+        let missing = required.iter().filter(|key| object.find(key).is_none() && !misspelt(key));
         let missing: Vec<_> = missing.map(|key| format!("'{key}'")).collect();
         if !missing.is_empty() {
             let plural = if missing.len() > 1 { "s" } else { "" };
             self.error(place, format!("{subject} misses key{plural} {}", missing.join(", ")));
         }
-        for (key, _) in &object.members {
-            let name = key.name.as_str();
-            if required.contains(&name) || optional.contains(&name) {
-                continue;
-            }
-            let mut valid: Vec<_> = required.iter().chain(optional).copied().collect();
-            valid.sort_unstable();
-            let help = suggest::nearest(name, valid.iter().copied());
-            let help = help.unwrap_or_else(|| format!("valid keys are '{}'", valid.join("', '")));
-            self.error_with_help(key.span, format!("{subject} has unknown key '{name}'"), Some(help));
+        for key in unknown() {
+            let all = || valid.iter().copied().collect::<Vec<_>>().join("', '");
+            let help = suggestion(key).unwrap_or_else(|| format!("valid keys are '{}'", all()));
+            self.error_with_help(key.span, format!("{subject} has unknown key '{}'", key.name), Some(help));
         }
     }
 

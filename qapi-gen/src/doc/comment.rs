@@ -1,6 +1,6 @@
 //! The lines of a documentation comment to its sections. Everything that is wrong is found, in the order of the lines.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Doc, Section, SectionKind, example};
 use crate::diagnostic::{Diagnostic, Report};
@@ -38,7 +38,7 @@ pub(crate) fn parse(first: &str, start: Span, lexer: &mut Lexer<'_>) -> Comment 
         return comment;
     }
     let Block { lines, end, malformed } = block;
-    let mut reader = Reader { comment, lines: &lines, end, malformed, described: HashSet::new(), tags: HashSet::new() };
+    let mut reader = Reader { comment, lines: &lines, end, malformed, described: HashMap::new(), tags: HashMap::new() };
     reader.all();
     let mut comment = reader.comment;
     let Comment { doc: Doc { sections, members, .. }, errors, late } = &mut comment;
@@ -123,10 +123,10 @@ struct Reader<'a, 'b> {
     end: Span,
     /// The errors of [`Block`] from the present line on.
     malformed: Vec<Diagnostic>,
-    /// The members and the features that have been described.
-    described: HashSet<(bool, &'b str)>,
+    /// The members and the features that have been described, and where.
+    described: HashMap<(bool, &'b str), Span>,
     /// The tags of the sections that may stand there once.
-    tags: HashSet<&'b str>,
+    tags: HashMap<&'b str, Span>,
 }
 
 impl<'b> Reader<'_, 'b> {
@@ -240,8 +240,11 @@ impl<'b> Reader<'_, 'b> {
             let kind = kind(name.to_owned());
             if name.is_empty() {
                 self.error(line, "invalid parameter name");
-            } else if !self.described.insert((matches!(kind, SectionKind::Feature(_)), name)) {
-                self.error(line, format!("'{name}' parameter name duplicated"));
+            } else if let Some(first) =
+                self.described.insert((matches!(kind, SectionKind::Feature(_)), name), line.span)
+            {
+                let error = Diagnostic::new(line.span, format!("'{name}' parameter name duplicated"));
+                self.report(error.after(first));
             }
             self.indented(kind, rest);
             any = true;
@@ -262,8 +265,8 @@ impl<'b> Reader<'_, 'b> {
                 return SectionKind::Plain;
             }
         };
-        if !self.tags.insert(tag) {
-            self.error(line, format!("duplicated '{tag}' section"));
+        if let Some(first) = self.tags.insert(tag, line.span) {
+            self.report(Diagnostic::new(line.span, format!("duplicated '{tag}' section")).after(first));
         }
         kind
     }
