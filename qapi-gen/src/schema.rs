@@ -1,5 +1,6 @@
 //! The checked schema: every definition with its name, place, documentation and kind, every type name resolved.
 
+mod condition;
 mod listed;
 mod ty;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use crate::doc::Doc;
 use crate::source::{FileId, Sources, Span};
+pub use condition::Condition;
 pub use listed::Listed;
 pub use ty::{Builtin, Type, TypeId};
 
@@ -197,19 +199,6 @@ pub struct Feature {
     pub condition: Option<Condition>,
 }
 
-/// Under which condition something exists.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Condition {
-    /// A symbol of the configuration is defined.
-    Symbol(String),
-    /// The condition does not hold.
-    Not(Box<Condition>),
-    /// All of them hold.
-    All(Vec<Condition>),
-    /// At least one of them holds.
-    Any(Vec<Condition>),
-}
-
 impl Schema {
     /// The files.
     pub const fn sources(&self) -> &Sources {
@@ -354,17 +343,6 @@ impl Definition {
             DefinitionKind::Command(command) => command.data.as_ref().map_or(&[], Members::inline),
             DefinitionKind::Event(event) => event.data.as_ref().map_or(&[], Members::inline),
             DefinitionKind::Enum(_) | DefinitionKind::Alternate(_) => &[],
-        }
-    }
-}
-
-impl Condition {
-    /// The symbols that it asks for.
-    pub fn symbols(&self) -> Vec<&str> {
-        match self {
-            Self::Symbol(symbol) => vec![symbol],
-            Self::Not(operand) => operand.symbols(),
-            Self::All(operands) | Self::Any(operands) => operands.iter().flat_map(Self::symbols).collect(),
         }
     }
 }

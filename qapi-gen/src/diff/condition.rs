@@ -45,24 +45,6 @@ fn holds(condition: &Condition, defined: &BTreeSet<&str>) -> bool {
     }
 }
 
-/// A condition as people write it: `'A and (B or not C)'`.
-pub fn text(condition: Option<&Condition>) -> String {
-    condition.map_or_else(|| "none".to_owned(), |condition| format!("'{}'", write(condition, false)))
-}
-
-fn write(condition: &Condition, nested: bool) -> String {
-    let (operands, word) = match condition {
-        Condition::Symbol(symbol) => return symbol.clone(),
-        Condition::Not(operand) => return format!("not {}", write(operand, true)),
-        Condition::All(operands) => (operands, " and "),
-        Condition::Any(operands) => (operands, " or "),
-    };
-    let nested = nested && operands.len() > 1;
-    let text =
-        operands.iter().map(|operand| write(operand, operands.len() > 1 || nested)).collect::<Vec<_>>().join(word);
-    if nested { format!("({text})") } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,7 +59,6 @@ mod tests {
         let one = Condition::All(vec![symbol("A"), symbol("B")]);
         let other = not(Condition::Any(vec![not(symbol("B")), not(symbol("A"))]));
         assert_eq!(shift(Some(&one), Some(&other)), None);
-        assert_eq!(text(Some(&other)), "'not (not B or not A)'");
     }
 
     #[test]

@@ -114,7 +114,9 @@ impl Differences {
     /// Compares the conditions of something.
     pub fn conditions(&mut self, place: &Place, thing: Thing, old: Option<&Condition>, new: Option<&Condition>) {
         if let Some(shift) = condition::shift(old, new) {
-            let (old, new) = (condition::text(old), condition::text(new));
+            let text =
+                |condition: Option<&Condition>| condition.map_or_else(|| "none".to_owned(), |it| format!("'{it}'"));
+            let (old, new) = (text(old), text(new));
             self.changed(place, What::Condition { thing, old, new, shift });
         }
     }

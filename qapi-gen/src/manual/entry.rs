@@ -287,23 +287,6 @@ fn whole(definition: &Definition) -> impl Iterator<Item = TypeId> {
     first.into_iter().chain(second)
 }
 
-/// A condition in words.
-pub fn condition(condition: &Condition) -> String {
-    let join = |conditions: &[Condition], word: &str| {
-        let parts = conditions.iter().map(|part| match part {
-            Condition::All(parts) | Condition::Any(parts) if parts.len() > 1 => format!("({})", self::condition(part)),
-            Condition::All(_) | Condition::Any(_) | Condition::Not(_) | Condition::Symbol(_) => self::condition(part),
-        });
-        parts.collect::<Vec<_>>().join(word)
-    };
-    match condition {
-        Condition::Symbol(symbol) => symbol.clone(),
-        Condition::Not(negated) => format!("not {}", join(std::slice::from_ref(&**negated), "")),
-        Condition::All(conditions) => join(conditions, " and "),
-        Condition::Any(conditions) => join(conditions, " or "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -316,13 +299,5 @@ mod tests {
         for text in ["the id (since 2.0 for x)", "the id (since 2.0), mostly", "(sincerely)", "since 2)"] {
             assert_eq!(since_at_the_end(text), None, "{text}");
         }
-    }
-
-    #[test]
-    fn a_condition_in_words_says_what_binds() {
-        let [a, b, c] = ["A", "B", "C"].map(|symbol| Condition::Symbol(symbol.to_owned()));
-        let any = Condition::Any(vec![b, c]);
-        assert_eq!(condition(&Condition::All(vec![a, any.clone()])), "A and (B or C)");
-        assert_eq!(condition(&Condition::Not(Box::new(any))), "not (B or C)");
     }
 }

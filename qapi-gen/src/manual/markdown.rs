@@ -4,7 +4,7 @@
 
 use super::builtin::meaning;
 use super::contents::{Content, Section};
-use super::entry::{Entry, Row, condition};
+use super::entry::{Entry, Row};
 use super::{Manual, anchor};
 use crate::markup::markdown::{Markdown, code, plain};
 use crate::markup::{Block, blocks, inline};
@@ -86,7 +86,7 @@ impl Page<'_> {
         let definition = entry.definition;
         self.heading(level, &entry.id, &format!("{} {}", definition.kind.keyword(), coded(&definition.name)));
         let tags = entry.tags.iter().map(|tag| format!("**{tag}**"));
-        let only_if = definition.condition.as_ref().map(|it| format!("if {}", coded(&condition(it))));
+        let only_if = definition.condition.as_ref().map(|it| format!("if {}", coded(&it.to_string())));
         let since = entry.since.map(|since| format!("since {}", escaped(since)));
         let about: Vec<_> = tags.chain(only_if).chain(since).collect();
         if !about.is_empty() {
@@ -137,10 +137,10 @@ impl Page<'_> {
         let ty = row.ty.map(|ty| self.type_of(ty));
         let optional = row.optional.then(|| "optional".to_owned());
         let features = row.features.iter().map(|feature| match &feature.condition {
-            Some(it) => format!("**{}** if {}", feature.name, coded(&condition(it))),
+            Some(it) => format!("**{}** if {}", feature.name, coded(&it.to_string())),
             None => format!("**{}**", feature.name),
         });
-        let only_if = row.condition.map(|it| format!("if {}", coded(&condition(it))));
+        let only_if = row.condition.map(|it| format!("if {}", coded(&it.to_string())));
         let since = row.since.map(|since| format!("since {since}"));
         let about: Vec<_> = ty.into_iter().chain(optional).chain(features).chain(only_if).chain(since).collect();
         let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };

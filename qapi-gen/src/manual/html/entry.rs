@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::super::entry::{Entry, Row, Table, condition};
+use super::super::entry::{Entry, Row, Table};
 use super::super::{Manual, anchor};
 use super::broken;
 use super::prose::Writer;
@@ -73,7 +73,7 @@ fn tag(name: &str) -> Markup {
 
 fn only_if(condition: Option<&Condition>) -> Markup {
     html! {
-        @if let Some(condition) = condition { span.if { "If " code { (self::condition(condition)) } } " " }
+        @if let Some(condition) = condition { span.if { "If " code { (condition) } } " " }
     }
 }
 
