@@ -8,8 +8,8 @@ pub mod introspect;
 
 use std::path::PathBuf;
 
-use lexopt::Arg;
-use qapi_gen::Errors;
+use lexopt::{Arg, Parser};
+use qapi_gen::{Conditions, Errors, Schema};
 
 /// What a command prints on standard output, and its exit status.
 pub struct Output {
@@ -60,6 +60,33 @@ pub fn not_mine(argument: Arg<'_>) -> Failure {
         Arg::Long(option) => Failure::Usage(format!("unknown option '--{option}'")),
         Arg::Value(value) => Failure::Usage(format!("unexpected argument '{}'", value.display())),
     }
+}
+
+/// The files that a command takes, and nothing else.
+pub fn files(mut parser: Parser) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(file) => files.push(PathBuf::from(file)),
+            Arg::Short(_) | Arg::Long(_) => return Err(not_mine(argument)),
+        }
+    }
+    Ok(files)
+}
+
+/// The schema that a command takes, and what is said of its conditions.
+pub fn schema_and_conditions(command: &str, mut parser: Parser) -> Result<(Schema, Conditions), Failure> {
+    let mut files = Vec::new();
+    let mut conditions = Conditions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(file) => files.push(PathBuf::from(file)),
+            Arg::Long("all-conditions") => conditions = Conditions::AllHold,
+            Arg::Short(_) | Arg::Long(_) => return Err(not_mine(argument)),
+        }
+    }
+    let schema = qapi_gen::compile(one_file(command, files)?)?;
+    Ok((schema, conditions))
 }
 
 /// The one file that a command takes.

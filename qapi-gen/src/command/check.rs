@@ -1,20 +1,10 @@
 //! `qapi-gen check`: reports what is wrong with schemas.
 
-use std::path::PathBuf;
-
-use lexopt::Arg;
-
 use super::{Failure, Output};
 
 /// Says nothing about valid schemas.
-pub fn run(mut parser: lexopt::Parser) -> Result<Output, Failure> {
-    let mut files = Vec::new();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Value(file) => files.push(PathBuf::from(file)),
-            Arg::Short(_) | Arg::Long(_) => return Err(super::not_mine(argument)),
-        }
-    }
+pub fn run(parser: lexopt::Parser) -> Result<Output, Failure> {
+    let files = super::files(parser)?;
     if files.is_empty() {
         return Err(Failure::Usage("a file is missing".to_owned()));
     }

@@ -1,8 +1,5 @@
 //! `qapi-gen diff`: says whether a schema is compatible on the wire with an earlier one.
 
-use std::path::PathBuf;
-
-use lexopt::Arg;
 use qapi_gen::diff::Verdict;
 
 use super::{Failure, Output};
@@ -15,14 +12,8 @@ pub fn run(parser: lexopt::Parser) -> Result<Output, Failure> {
     })
 }
 
-fn compared(mut parser: lexopt::Parser) -> Result<Output, Failure> {
-    let mut files = Vec::new();
-    while let Some(argument) = parser.next()? {
-        match argument {
-            Arg::Value(file) => files.push(PathBuf::from(file)),
-            Arg::Short(_) | Arg::Long(_) => return Err(super::not_mine(argument)),
-        }
-    }
+fn compared(parser: lexopt::Parser) -> Result<Output, Failure> {
+    let files = super::files(parser)?;
     let [old, new] = files.as_slice() else {
         return Err(Failure::Usage("'diff' takes two files".to_owned()));
     };
