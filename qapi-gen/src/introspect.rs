@@ -288,7 +288,6 @@ fn plain(ty: Type) -> Used {
 }
 
 fn builtin(builtin: Builtin) -> Kind<'static> {
-    const QTYPE: [&str; 7] = ["none", "qnull", "qnum", "qstring", "qdict", "qlist", "qbool"];
     Kind::Builtin(match builtin {
         Builtin::Str => "string",
         Builtin::Number => "number",
@@ -306,7 +305,8 @@ fn builtin(builtin: Builtin) -> Kind<'static> {
         Builtin::Null => "null",
         Builtin::Any => "value",
         Builtin::QType => {
-            let values = QTYPE.map(|name| Conditional { guard: None, item: Value { name, features: Vec::new() } });
+            let values =
+                Builtin::QTYPES.map(|name| Conditional { guard: None, item: Value { name, features: Vec::new() } });
             return Kind::Enum(Vec::from(values));
         }
     })

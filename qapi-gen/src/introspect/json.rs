@@ -6,8 +6,9 @@ use super::{Case, Conditional, Entity, Kind, Member, Value};
 ///
 /// No name in a schema has a character that JSON would escape.
 pub fn json(entities: &[Conditional<'_, Entity<'_>>]) -> String {
-    let lines: Vec<_> = entities.iter().map(|entity| format!("  {}", self::entity(&entity.item))).collect();
-    format!("[\n{}\n]\n", lines.join(",\n"))
+    let lines: Vec<_> = entities.iter().map(|entity| format!("\n  {}", self::entity(&entity.item))).collect();
+    let end = if lines.is_empty() { "" } else { "\n" };
+    format!("[{}{end}]\n", lines.join(","))
 }
 
 fn entity(Entity { name, features, kind }: &Entity<'_>) -> String {
