@@ -1,7 +1,7 @@
 //! One client: its stream, its session and its outbox, and the turns they take.
 //!
 //! A turn writes what is queued, and then reads once and runs what that completes. Input waits, in the kernel and at
-//! most one buffer of it here, while a command of this client runs elsewhere and while the client does not read.
+//! most one buffer of it here, while the session wants none and while the client does not read.
 
 use std::io;
 use std::mem::take;
@@ -34,8 +34,6 @@ pub(crate) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
     Open,
-    /// A command runs elsewhere, and the next one waits for its answer.
-    Blocked,
     /// The client has said all it will, or the server listens no more.
     Ended,
 }
@@ -62,11 +60,11 @@ impl Connection {
     /// for the answer of a command.
     pub(crate) fn take_turn(&mut self, shared: &mut Shared, mut readable: bool) {
         self.flush();
-        while self.wants_input() {
-            if !self.backlog.is_empty() {
+        while !self.outbox.is_congested() {
+            if self.session.has_next() || !self.backlog.is_empty() && self.session.wants_input() {
                 let backlog = take(&mut self.backlog);
                 self.run(&backlog, &mut shared.dispatcher, &shared.broadcaster);
-            } else if take(&mut readable) {
+            } else if self.wants_to_read() && take(&mut readable) {
                 self.read(shared);
             } else {
                 break;
@@ -76,36 +74,34 @@ impl Connection {
     }
 
     /// The command that ran elsewhere has been answered.
-    pub(crate) fn unblock(&mut self) {
-        if self.input == Input::Blocked {
-            self.input = Input::Open;
-        }
+    pub(crate) const fn unblock(&mut self) {
+        self.session.finish();
     }
 
     /// Reads and runs nothing more. A command that runs elsewhere is still answered.
     pub(crate) fn end_input(&mut self) {
-        if self.input == Input::Open {
-            self.input = Input::Ended;
-            self.backlog = Vec::new();
-        }
+        self.input = Input::Ended;
+        self.backlog = Vec::new();
+        self.session.clear();
     }
 
     /// There is nothing more to read, and nothing more to write.
     pub(crate) fn is_over(&self) -> bool {
-        self.input == Input::Ended && self.outbox.is_empty()
+        self.input == Input::Ended && self.backlog.is_empty() && self.session.is_idle() && self.outbox.is_empty()
     }
 
     /// What the stream is to be watched for.
     pub(crate) fn interest(&self) -> Interest {
-        Interest { input: self.wants_input() && self.backlog.is_empty(), output: !self.unsent.is_empty() }
+        let input = self.wants_to_read() && self.backlog.is_empty() && !self.outbox.is_congested();
+        Interest { input, output: !self.unsent.is_empty() }
     }
 
     pub(crate) const fn stream(&mut self) -> &mut Stream {
         &mut self.stream
     }
 
-    fn wants_input(&self) -> bool {
-        self.input == Input::Open && !self.outbox.is_congested()
+    fn wants_to_read(&self) -> bool {
+        self.input == Input::Open && self.session.wants_input()
     }
 
     fn read(&mut self, shared: &mut Shared) {
@@ -123,12 +119,11 @@ impl Connection {
         }
     }
 
-    /// Runs the requests in `input`, up to one that blocks, or until there is more output than the client should have.
+    /// Runs what waits and the requests in `input`, as long as the session takes any, or until there is more output than
+    /// the client should have.
     fn run(&mut self, mut input: &[u8], dispatcher: &mut Dispatcher, broadcaster: &Broadcaster) {
-        while self.wants_input() {
-            let Some(step) = self.session.handle_input(&mut input) else {
-                return;
-            };
+        while !self.outbox.is_congested() {
+            let Some(step) = self.session.handle_input(&mut input) else { break };
             match step {
                 Step::Answer(response) => self.answer(&response),
                 Step::Negotiated(response) => {
@@ -137,7 +132,7 @@ impl Connection {
                 }
                 Step::Run(request) => match dispatcher.run(request, &self.outbox) {
                     Progress::Answered => {}
-                    Progress::Running => self.input = Input::Blocked,
+                    Progress::Running => self.session.begin(),
                 },
             }
         }

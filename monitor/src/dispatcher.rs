@@ -36,10 +36,11 @@ impl Dispatcher {
         Self { worker: Worker::new(Arc::clone(&commands), mailbox), commands, scratch: Vec::new() }
     }
 
-    /// Answers a request: at once, or if the command may block, from the worker.
+    /// Answers a request: at once, or if the command may block, from the worker. One to be executed out-of-band never
+    /// waits for the worker: the schema has no command that allows it and may block.
     pub(crate) fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
         let command = self.commands.find(&request.execute);
-        if !command.is_some_and(|command| command.options().coroutine) {
+        if request.out_of_band || !command.is_some_and(|command| command.options().coroutine) {
             run(&self.commands, request, outbox, &mut self.scratch);
             return Progress::Answered;
         }
@@ -57,21 +58,31 @@ impl Dispatcher {
 
 /// Runs a command on this thread and puts the answer into `outbox`; `scratch` is where it is written before.
 pub(crate) fn run(commands: &CommandTable, request: Request, outbox: &Outbox, scratch: &mut Vec<u8>) {
-    let Request { execute, arguments, id } = request;
-    match commands.find(&execute) {
-        None => answer(outbox, &not_found(&execute, id), scratch),
-        Some(command) if execute.starts_with("query-") => loop {
+    let Request { execute, arguments, id, out_of_band } = request;
+    match find(commands, &execute, out_of_band) {
+        Err(error) => answer(outbox, &Response::error(id, error), scratch),
+        Ok(command) if execute.starts_with("query-") => loop {
             let count = outbox.events();
             write(&Response::new(id.clone(), call(command, arguments.clone())), scratch);
             if outbox.answer_if_no_event_since(count, scratch) {
                 break;
             }
         },
-        Some(command) => answer(outbox, &Response::new(id, call(command, arguments)), scratch),
+        Ok(command) => answer(outbox, &Response::new(id, call(command, arguments)), scratch),
     }
     if scratch.capacity() > KEPT {
         *scratch = Vec::new();
     }
+}
+
+/// The command of this name, if it may be executed.
+fn find<'a>(commands: &'a CommandTable, name: &str, out_of_band: bool) -> Result<&'a Command, Error> {
+    let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
+    let command = commands.find(name).ok_or_else(not_found)?;
+    if out_of_band && !command.options().allow_oob {
+        return Err(Error::generic(format!("The command {name} does not support OOB")));
+    }
+    Ok(command)
 }
 
 fn answer(outbox: &Outbox, response: &Response, scratch: &mut Vec<u8>) {
@@ -90,11 +101,6 @@ fn call(command: &Command, arguments: Arguments) -> Result<Reply, Error> {
         error!(command = command.name(), "command panicked");
         Err(Error::generic(format!("Internal error in command {}", command.name())))
     })
-}
-
-fn not_found(execute: &str, id: Option<serde_json::Value>) -> Response {
-    let desc = format!("The command {execute} has not been found");
-    Response::error(id, Error::new(ErrorClass::CommandNotFound, desc))
 }
 
 #[cfg(test)]
@@ -134,7 +140,11 @@ mod tests {
         }
 
         fn run(&self, dispatcher: &mut Dispatcher, execute: &str) -> Progress {
-            let request = Request { execute: execute.into(), arguments: Arguments::new(), id: None };
+            self.request(dispatcher, execute, false)
+        }
+
+        fn request(&self, dispatcher: &mut Dispatcher, execute: &str, out_of_band: bool) -> Progress {
+            let request = Request { execute: execute.into(), arguments: Arguments::new(), id: None, out_of_band };
             dispatcher.run(request, &self.outbox)
         }
 
@@ -152,6 +162,23 @@ mod tests {
         let desc = "The command nonsense has not been found";
         let expected = format!("{{\"error\": {{\"class\": \"CommandNotFound\", \"desc\": \"{desc}\"}}}}\r\n");
         assert_eq!(bench.queued(), expected);
+    }
+
+    #[test]
+    fn out_of_band_only_those_commands_run_that_allow_it() {
+        let bench = Bench::new();
+        let options = CommandOptions { allow_oob: true, ..CommandOptions::default() };
+        let allows = Command::new("query-status", options, |_| Ok(Box::new(7)));
+        let slow = command("slow", true, || panic!("must not run"));
+        let mut dispatcher = bench.dispatcher([allows, slow]);
+        for (execute, answer) in [
+            ("query-status", r#"{"return": 7}"#),
+            ("slow", r#"{"error": {"class": "GenericError", "desc": "The command slow does not support OOB"}}"#),
+            ("x", r#"{"error": {"class": "CommandNotFound", "desc": "The command x has not been found"}}"#),
+        ] {
+            assert_eq!(bench.request(&mut dispatcher, execute, true), Progress::Answered);
+            assert_eq!(bench.queued(), format!("{answer}\r\n"));
+        }
     }
 
     #[test]

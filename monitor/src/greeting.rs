@@ -1,6 +1,7 @@
 //! What a client is told before it said anything: whose protocol this is, in which version.
 
 use qapi_schema::Wire;
+use qapi_schema::control::QMPCapability;
 use serde_json::json;
 
 use crate::response::END;
@@ -24,12 +25,12 @@ impl Version {
         Self { major: 10, minor: 0, micro: 2, package: package.into() }
     }
 
-    /// The greeting (QMP specification, section "Server Greeting"). No capability is offered.
+    /// The greeting (QMP specification, section "Server Greeting"). Every capability is offered.
     pub fn greeting(&self) -> Vec<u8> {
         let qemu = json!({"micro": self.micro, "minor": self.minor, "major": self.major});
         let version = json!({"qemu": qemu, "package": self.package});
         let mut greeting = Vec::new();
-        json!({"QMP": {"version": version, "capabilities": []}}).write(&mut greeting);
+        json!({"QMP": {"version": version, "capabilities": QMPCapability::ALL}}).write(&mut greeting);
         greeting.extend_from_slice(END);
         greeting
     }
@@ -46,7 +47,7 @@ mod tests {
         let text = str::from_utf8(&greeting).expect("ASCII").strip_suffix("\r\n").expect("CRLF");
         let value: Value = serde_json::from_str(text).expect("JSON");
         let qemu = json!({"major": 10, "minor": 0, "micro": 2});
-        let expected = json!({"QMP": {"version": {"qemu": qemu, "package": "test 1"}, "capabilities": []}});
+        let expected = json!({"QMP": {"version": {"qemu": qemu, "package": "test 1"}, "capabilities": ["oob"]}});
         assert_eq!(value, expected);
     }
 }

@@ -1,7 +1,7 @@
 //! A value of the stream as a request: what a client may say, and how it is told otherwise.
 
 use qapi_schema::{Arguments, Error};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::response::Response;
 
@@ -14,39 +14,58 @@ pub struct Request {
     pub arguments: Arguments,
     /// What the reply is to carry, any JSON value.
     pub id: Option<Value>,
+    /// Whether it may overtake what runs (`exec-oob`).
+    pub out_of_band: bool,
 }
 
 impl Request {
-    /// Reads a request out of `value`.
+    /// Reads a request out of `value`. `oob` tells whether the client may ask for execution out-of-band.
     ///
     /// # Errors
     /// The reply to a value that is none, with its id where it has one.
-    pub fn read(value: Value) -> Result<Self, Response> {
+    pub fn read(value: Value, oob: bool) -> Result<Self, Response> {
         let Value::Object(mut members) = value else {
             return Err(Response::error(None, Error::generic("QMP input must be a JSON object")));
         };
         let id = members.remove("id");
-        match read_command(members) {
-            Ok((execute, arguments)) => Ok(Self { execute, arguments, id }),
+        let out_of_band = is_out_of_band(&members);
+        match read_command(members, oob) {
+            Ok((execute, arguments)) => Ok(Self { execute, arguments, id, out_of_band }),
             Err(desc) => Err(Response::error(id, Error::generic(desc))),
         }
     }
 }
 
-fn read_command(members: Arguments) -> Result<(String, Arguments), String> {
-    let mut execute = None;
+/// Whether an object asks for execution out-of-band, well-formed or not.
+pub(crate) fn is_out_of_band(members: &Map<String, Value>) -> bool {
+    members.contains_key("exec-oob") && !members.contains_key("execute")
+}
+
+fn read_command(members: Arguments, oob: bool) -> Result<(String, Arguments), String> {
+    let mut named = None;
     let mut arguments = Arguments::new();
     for (name, value) in members {
         match (name.as_str(), value) {
-            ("execute", Value::String(command)) => execute = Some(command),
-            ("execute", _) => return Err("QMP input member 'execute' must be a string".into()),
+            ("execute", value) => name_command(&mut named, "execute", value)?,
+            ("exec-oob", value) if oob => name_command(&mut named, "exec-oob", value)?,
             ("arguments", Value::Object(members)) => arguments = members,
             ("arguments", _) => return Err("QMP input member 'arguments' must be an object".into()),
             _ => return Err(format!("QMP input member '{name}' is unexpected")),
         }
     }
-    let execute = execute.ok_or("QMP input lacks member 'execute'")?;
+    let (_, execute) = named.ok_or("QMP input lacks member 'execute'")?;
     Ok((execute, arguments))
+}
+
+/// Takes the command out of `member`. `named` is the member that gave one before, with it.
+fn name_command(named: &mut Option<(&str, String)>, member: &'static str, value: Value) -> Result<(), String> {
+    let Value::String(command) = value else {
+        return Err(format!("QMP input member '{member}' must be a string"));
+    };
+    match named.replace((member, command)) {
+        None => Ok(()),
+        Some((other, _)) => Err(format!("QMP input member '{member}' clashes with '{other}'")),
+    }
 }
 
 #[cfg(test)]
@@ -55,13 +74,20 @@ mod tests {
     use serde_json::json;
 
     fn read(value: Value) -> Result<Request, String> {
-        Request::read(value).map_err(|response| response.to_string())
+        Request::read(value, false).map_err(|response| response.to_string())
+    }
+
+    fn read_with_oob(value: Value) -> Result<Request, String> {
+        Request::read(value, true).map_err(|response| response.to_string())
     }
 
     #[test]
     fn a_request_has_a_command_and_may_have_arguments_and_an_id_of_any_type() {
         let request = read(json!({"execute": "cont"})).expect("valid");
-        assert_eq!(request, Request { execute: "cont".into(), arguments: Arguments::new(), id: None });
+        assert_eq!(
+            request,
+            Request { execute: "cont".into(), arguments: Arguments::new(), id: None, out_of_band: false }
+        );
         let request = read(json!({"arguments": {"a": 1}, "execute": "x", "id": [null]})).expect("valid");
         assert_eq!(request.arguments.get("a"), Some(&json!(1)));
         assert_eq!(request.id, Some(json!([null])));
@@ -86,6 +112,21 @@ mod tests {
         ] {
             let expected = format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}, "id": 7}}"#);
             assert_eq!(read(value), Err(expected));
+        }
+    }
+
+    #[test]
+    fn out_of_band_is_asked_for_by_another_name() {
+        let request = read_with_oob(json!({"exec-oob": "x", "id": 1})).expect("valid");
+        assert!(request.out_of_band);
+        assert!(!read_with_oob(json!({"execute": "x"})).expect("valid").out_of_band);
+        for (value, desc) in [
+            (json!({"id": 7, "exec-oob": null}), "QMP input member 'exec-oob' must be a string"),
+            (json!({"id": 7, "exec-oob": "x", "execute": "x"}), "QMP input member 'execute' clashes with 'exec-oob'"),
+            (json!({"id": 7, "exec-oob": "x", "foo": 1}), "QMP input member 'foo' is unexpected"),
+        ] {
+            let expected = format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}, "id": 7}}"#);
+            assert_eq!(read_with_oob(value), Err(expected));
         }
     }
 }

@@ -3,33 +3,51 @@
 //! ```text
 //!                 qmp_capabilities accepted
 //!   Negotiation ------------------------------> Command
-//!     every other command is refused              qmp_capabilities is refused
+//!     every other command is not found            every command
 //!     no events                                   events
 //! ```
 //!
 //! Bytes go in through [`Session::handle_input`]; out come replies that need nobody else, and requests to be run.
-//! Exactly one reply belongs to each item of the input, in its order: whoever runs a request answers it before asking
-//! for the next item.
+//! Exactly one reply belongs to each item of the input, and in-band they keep its order: whoever runs a request
+//! elsewhere says so ([`Session::begin`]) and when it is answered ([`Session::finish`]). In between the next in-band item
+//! waits. To a client that enabled `oob` this does not close the input: up to [`QUEUED`] items wait in a queue, and
+//! what is to be executed out-of-band comes out past them (QMP specification, section "Out-of-band execution").
+
+use std::collections::VecDeque;
 
 use qapi_schema::control::QMPCapability;
 use qapi_schema::{Arguments, Error, ErrorClass, Members, Visitor};
+use serde_json::Value;
 
-use crate::json::Parser;
-use crate::request::Request;
+use crate::json::{Parser, SyntaxError};
+use crate::request::{Request, is_out_of_band};
 use crate::response::Response;
 
+/// How many in-band items may wait for the one that runs, as in QEMU.
+pub const QUEUED: usize = 8;
+
 /// The protocol state of one client.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Session {
     parser: Parser,
     mode: Mode,
+    /// A command runs elsewhere.
+    is_busy: bool,
+    /// In-band items behind it.
+    queue: VecDeque<Item>,
 }
 
+/// What the parser finds in the input.
+type Item = Result<Value, SyntaxError>;
+
 /// The modes of the QMP specification, section "Capabilities Negotiation".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Mode {
+    #[default]
     Negotiation,
-    Command,
+    Command {
+        oob: bool,
+    },
 }
 
 /// What an item of the input asks for.
@@ -42,66 +60,107 @@ pub enum Step {
     Run(Request),
 }
 
-/// A session that has not negotiated.
-impl Default for Session {
-    fn default() -> Self {
-        Self { parser: Parser::default(), mode: Mode::Negotiation }
-    }
-}
-
 impl Session {
-    /// Takes bytes off the front of `input` until an item is complete, or all of them.
+    /// Takes bytes off the front of `input` until something is to be done, or all of them, or as long as more is wanted.
     pub fn handle_input(&mut self, input: &mut &[u8]) -> Option<Step> {
-        let item = self.parser.next(input)?;
+        loop {
+            if self.has_next() {
+                let item = self.queue.pop_front()?;
+                return Some(self.handle_item(item));
+            }
+            if !self.wants_input() {
+                return None;
+            }
+            let item = self.parser.next(input)?;
+            if !self.is_busy || self.is_out_of_band(&item) {
+                return Some(self.handle_item(item));
+            }
+            self.queue.push_back(item);
+        }
+    }
+
+    /// The command that was to be run in-band runs elsewhere.
+    pub const fn begin(&mut self) {
+        self.is_busy = true;
+    }
+
+    /// It has been answered.
+    pub const fn finish(&mut self) {
+        self.is_busy = false;
+    }
+
+    /// [`Self::handle_input`] takes bytes.
+    pub fn wants_input(&self) -> bool {
+        !self.is_busy || self.oob() && self.queue.len() < QUEUED
+    }
+
+    /// [`Self::handle_input`] has something to do without further bytes.
+    pub fn has_next(&self) -> bool {
+        !self.is_busy && !self.queue.is_empty()
+    }
+
+    /// All input has been answered.
+    pub fn is_idle(&self) -> bool {
+        !self.is_busy && self.queue.is_empty()
+    }
+
+    /// Forgets what waits.
+    pub fn clear(&mut self) {
+        self.queue = VecDeque::new();
+    }
+
+    const fn oob(&self) -> bool {
+        matches!(self.mode, Mode::Command { oob: true })
+    }
+
+    fn is_out_of_band(&self, item: &Item) -> bool {
+        matches!(item, Ok(Value::Object(members)) if self.oob() && is_out_of_band(members))
+    }
+
+    fn handle_item(&mut self, item: Item) -> Step {
         let request = match item {
-            Ok(value) => Request::read(value),
+            Ok(value) => Request::read(value, self.oob()),
             Err(error) => Err(Response::error(None, Error::generic(error.to_string()))),
         };
-        Some(match request {
+        match request {
             Ok(request) => self.handle_request(request),
             Err(response) => Step::Answer(response),
-        })
+        }
     }
 
     fn handle_request(&mut self, request: Request) -> Step {
         match (self.mode, request.execute.as_str()) {
+            (Mode::Command { .. }, _) => Step::Run(request),
             (Mode::Negotiation, "qmp_capabilities") => match read_capabilities(request.arguments) {
-                Ok(()) => {
-                    self.mode = Mode::Command;
+                Ok(enabled) => {
+                    self.mode = Mode::Command { oob: enabled.contains(&QMPCapability::Oob) };
                     Step::Negotiated(Response::success(request.id))
                 }
                 Err(error) => Step::Answer(Response::error(request.id, error)),
             },
-            (Mode::Negotiation, _) => refuse(request, "Expecting capabilities negotiation with 'qmp_capabilities'"),
-            (Mode::Command, "qmp_capabilities") => {
-                refuse(request, "Capabilities negotiation is already complete, command ignored")
+            (Mode::Negotiation, _) => {
+                let hint = "Expecting capabilities negotiation with 'qmp_capabilities'";
+                Step::Answer(Response::error(request.id, Error::new(ErrorClass::CommandNotFound, hint)))
             }
-            (Mode::Command, _) => Step::Run(request),
         }
     }
 }
 
-fn refuse(request: Request, desc: &str) -> Step {
-    Step::Answer(Response::error(request.id, Error::new(ErrorClass::CommandNotFound, desc)))
-}
-
-/// The arguments of `qmp_capabilities`: `{ '*enable': ['QMPCapability'] }`, of which none is offered yet.
-fn read_capabilities(arguments: Arguments) -> Result<(), Error> {
+/// The arguments of `qmp_capabilities`: `{ '*enable': ['QMPCapability'] }`. The greeting offers all that the schema has.
+fn read_capabilities(arguments: Arguments) -> Result<Vec<QMPCapability>, Error> {
     let root = Visitor::json();
     let mut members = Members::new(arguments, &root);
-    let enabled = members.optional::<Vec<QMPCapability>>("enable")?;
+    let enabled = members.optional("enable")?;
     members.finish()?;
-    match enabled.unwrap_or_default().first() {
-        None => Ok(()),
-        Some(capability) => Err(Error::generic(format!("Capability {capability} is not available"))),
-    }
+    Ok(enabled.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use serde_json::Value;
+    use serde_json::json;
+    use std::mem::take;
 
     const NEGOTIATE: &str = r#"{"execute": "qmp_capabilities"}"#;
 
@@ -125,10 +184,6 @@ mod tests {
         output
     }
 
-    fn after_negotiation(input: &str) -> Vec<String> {
-        converse(format!("{NEGOTIATE}{input}").as_bytes(), usize::MAX).split_off(2)
-    }
-
     #[test]
     fn before_negotiation_every_other_command_is_not_found() {
         let hint = error("CommandNotFound", "Expecting capabilities negotiation with 'qmp_capabilities'");
@@ -142,15 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn negotiation_happens_once() {
-        let again = error("CommandNotFound", "Capabilities negotiation is already complete, command ignored");
-        assert_eq!(after_negotiation(NEGOTIATE), [again]);
-    }
-
-    #[test]
-    fn a_capability_that_is_not_offered_or_unknown_or_no_capability_is_refused() {
+    fn a_capability_that_is_unknown_or_no_capability_is_refused() {
         for (arguments, desc) in [
-            ("{'enable': ['oob']}", "Capability oob is not available"),
             ("{'enable': ['x']}", "Parameter 'enable[0]' does not accept value 'x'"),
             ("{'enable': [1]}", "Invalid parameter type for 'enable[0]', expected: string"),
             ("{'enable': 1}", "Invalid parameter type for 'enable', expected: array"),
@@ -159,16 +207,126 @@ mod tests {
             let request = format!("{{'execute': 'qmp_capabilities', 'arguments': {arguments}}}");
             assert_eq!(converse(request.as_bytes(), 8), [error("GenericError", desc)]);
         }
-        let none = "{'execute': 'qmp_capabilities', 'arguments': {'enable': []}}";
-        assert_eq!(converse(none.as_bytes(), 8), [r#"{"return": {}}"#, "events"]);
+        for enable in ["[]", "['oob']", "['oob', 'oob']"] {
+            let request = format!("{{'execute': 'qmp_capabilities', 'arguments': {{'enable': {enable}}}}}");
+            assert_eq!(converse(request.as_bytes(), 8), [r#"{"return": {}}"#, "events"]);
+        }
+    }
+
+    /// A session that has negotiated, around which commands run elsewhere until they are finished.
+    struct Bench {
+        session: Session,
+        input: Vec<u8>,
+        running: Option<Value>,
+        /// The ids of the answers; null for a syntax error.
+        answered: Vec<Value>,
+    }
+
+    impl Bench {
+        fn new(enable: &str) -> Self {
+            let input = format!("{{'execute': 'qmp_capabilities', 'arguments': {{'enable': {enable}}}}}");
+            let mut bench =
+                Self { session: Session::default(), input: input.into_bytes(), running: None, answered: Vec::new() };
+            bench.pump();
+            assert_eq!(bench.answered.split_off(0), [Value::Null]);
+            bench
+        }
+
+        fn pump(&mut self) {
+            let input = take(&mut self.input);
+            let mut rest = input.as_slice();
+            while let Some(step) = self.session.handle_input(&mut rest) {
+                let response = match step {
+                    Step::Answer(response) | Step::Negotiated(response) => response,
+                    Step::Run(request) if request.out_of_band => Response::success(request.id),
+                    Step::Run(request) => {
+                        assert_eq!(self.running.replace(request.id.expect("an id")), None, "two at a time");
+                        self.session.begin();
+                        continue;
+                    }
+                };
+                let response: Value = serde_json::from_str(&response.to_string()).expect("JSON");
+                self.answered.push(response["id"].clone());
+            }
+            self.input = rest.to_vec();
+        }
+
+        fn send(&mut self, text: &str) {
+            self.input.extend_from_slice(text.as_bytes());
+            self.pump();
+        }
+
+        fn finish(&mut self) {
+            if let Some(id) = self.running.take() {
+                self.answered.push(id);
+                self.session.finish();
+                self.pump();
+            }
+        }
+
+        fn finish_all(&mut self) {
+            while self.running.is_some() {
+                self.finish();
+            }
+        }
+    }
+
+    fn in_band(id: usize) -> String {
+        format!("{{'execute': 'slow', 'id': {id}}}")
+    }
+
+    fn out_of_band(id: usize) -> String {
+        format!("{{'exec-oob': 'fast', 'id': {id}}}")
+    }
+
+    #[test]
+    fn without_oob_the_next_item_waits_for_the_answer() {
+        let mut bench = Bench::new("[]");
+        bench.send(&(in_band(1) + &out_of_band(2) + "x " + &in_band(3)));
+        assert!(bench.answered.is_empty());
+        assert!(!bench.session.wants_input());
+        bench.finish();
+        assert_eq!(bench.answered, [json!(1), json!(2), json!(null)]);
+        bench.finish();
+        assert_eq!(bench.answered.last(), Some(&json!(3)));
+    }
+
+    #[test]
+    fn what_is_out_of_band_overtakes_until_too_much_waits() {
+        let mut bench = Bench::new("['oob']");
+        bench.send(&(0..QUEUED).map(in_band).collect::<String>());
+        bench
+            .send("{'exec-oob': 'fast', 'id': 'a'} {'exec-oob': 1, 'id': 'b'} {'exec-oob': 'fast', 'x': 1, 'id': 'c'}");
+        assert_eq!(bench.answered, ["a", "b", "c"], "with eight in flight");
+        bench.send(&in_band(QUEUED));
+        assert!(!bench.session.wants_input());
+        bench.send("{'exec-oob': 'fast', 'id': 'd'}");
+        assert_eq!(bench.answered.len(), 3, "with nine in flight");
+        bench.finish();
+        assert_eq!(bench.answered[3..], [json!(0), json!("d")]);
+        bench.finish_all();
+        assert_eq!(bench.answered[5..], (1..=QUEUED).map(Value::from).collect::<Vec<_>>());
+        assert!(bench.session.is_idle());
+    }
+
+    #[test]
+    fn what_is_malformed_in_band_waits_for_its_turn() {
+        let mut bench = Bench::new("['oob']");
+        let malformed = "x 7 {'id': 'a'} {'execute': 'x', 'exec-oob': 'x', 'id': 'b'}";
+        bench.send(&(in_band(1) + malformed + &in_band(2) + &out_of_band(3)));
+        assert_eq!(bench.answered, [3]);
+        bench.finish();
+        assert_eq!(bench.answered[1..], [json!(1), json!(null), json!(null), json!("a"), json!("b")]);
+        bench.finish();
+        assert_eq!(bench.answered[6..], [2]);
     }
 
     #[test]
     fn a_syntax_error_is_answered_in_its_turn_and_without_an_id() {
         let expected = error("GenericError", "JSON parse error, invalid keyword 'foo'");
         let (first, last) = (r#"{"return": {}, "id": 1}"#, r#"{"return": {}, "id": 2}"#);
-        let output = after_negotiation("{'execute': 'x', 'id': 1} foo {'execute': 'x', 'id': 2}");
-        assert_eq!(output, [first, &expected, last]);
+        let input = format!("{NEGOTIATE} {{'execute': 'x', 'id': 1}} foo {{'execute': 'x', 'id': 2}}");
+        assert_eq!(converse(input.as_bytes(), usize::MAX)[2..], [first, &expected, last]);
     }
 
     /// An item a client may send, and the model of what it is answered.
@@ -194,11 +352,11 @@ mod tests {
 
         fn answers(&self, negotiated: &mut bool) -> Vec<String> {
             let expecting = "Expecting capabilities negotiation with 'qmp_capabilities'";
-            let complete = "Capabilities negotiation is already complete, command ignored";
             match self {
                 Self::Command { id } if *negotiated => vec![success(id)],
                 Self::Command { id } => vec![refused("CommandNotFound", expecting, id)],
-                Self::Negotiation { id } if *negotiated => vec![refused("CommandNotFound", complete, id)],
+                // The command itself refuses that.
+                Self::Negotiation { id } if *negotiated => vec![success(id)],
                 Self::Negotiation { id } => {
                     *negotiated = true;
                     vec![success(id), "events".into()]
@@ -267,6 +425,39 @@ mod tests {
         ) {
             let input = [NEGOTIATE.as_bytes(), &input].concat();
             prop_assert_eq!(converse(&input, chunk), converse(&input, usize::MAX));
+        }
+
+        #[test]
+        fn each_item_is_answered_once_and_only_what_is_out_of_band_overtakes(
+            moves in prop::collection::vec((0..4_u8, 1..200_usize), 1..60),
+        ) {
+            let mut bench = Bench::new("['oob']");
+            let mut text = String::new();
+            let (mut items, mut sent) = (Vec::new(), 0);
+            for (kind, length) in moves {
+                let id = items.len();
+                match kind {
+                    0 | 1 => text += &in_band(id),
+                    2 => text += &out_of_band(id),
+                    _ => bench.finish(),
+                }
+                if kind < 3 {
+                    items.push(kind == 2);
+                }
+                let end = text.len().min(sent + length);
+                bench.send(&text[sent..end]);
+                sent = end;
+                prop_assert!(bench.session.queue.len() <= QUEUED);
+                prop_assert!(bench.input.is_empty() || bench.session.queue.len() == QUEUED, "room, and not taken");
+            }
+            bench.send(&text[sent..]);
+            bench.finish_all();
+
+            let ids = |kind: bool| (0..items.len()).filter(|&id| items[id] == kind).map(Value::from).collect::<Vec<_>>();
+            let (out_of_band, in_band): (Vec<_>, Vec<_>) =
+                bench.answered.into_iter().partition(|id| id.as_u64().is_some_and(|id| items[id as usize]));
+            prop_assert_eq!(in_band, ids(false));
+            prop_assert_eq!(out_of_band, ids(true));
         }
     }
 }

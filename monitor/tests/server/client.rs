@@ -29,6 +29,14 @@ impl Client {
         client
     }
 
+    /// A client that has negotiated out-of-band execution.
+    pub fn connect_with_oob(path: &Path) -> Self {
+        let mut client = Self::greeted(path);
+        let enable = json!({"execute": "qmp_capabilities", "arguments": {"enable": ["oob"]}});
+        assert_eq!(client.execute(&enable), json!({"return": {}}));
+        client
+    }
+
     /// A client on a stream that is connected.
     pub fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
@@ -91,6 +99,11 @@ impl<S: Read + Write> Client<S> {
     /// Runs a command without arguments, with this id.
     pub fn request(&mut self, command: &str, id: u32) {
         self.send(json!({"execute": command, "id": id}).to_string());
+    }
+
+    /// Runs a command out-of-band, with this id.
+    pub fn request_oob(&mut self, command: &str, id: u32) {
+        self.send(json!({"exec-oob": command, "id": id}).to_string());
     }
 
     /// The names of the events, and the ids of the replies, up to and with the reply of this id.

@@ -35,6 +35,10 @@ impl Machine {
         self.broadcaster.emit(Timestamp { seconds: 1, microseconds: 2 }, &Happening(name, data));
     }
 
+    pub fn is_running(&self) -> bool {
+        *self.running.lock().expect("not poisoned")
+    }
+
     /// Changes the state and tells of it, under one lock.
     pub fn set_running(&self, running: bool) {
         let mut state = self.running.lock().expect("not poisoned");
@@ -135,11 +139,7 @@ fn commands(machine: &Arc<Machine>, handle: &Handle) -> (CommandTable, Gate) {
     let table = [
         command("slow", true, slow),
         command("quit", false, quit),
-        command(
-            "query-status",
-            false,
-            on(|machine, _| Ok(Box::new(json!({"running": *machine.running.lock().expect("not poisoned")})))),
-        ),
+        command("query-status", false, on(|machine, _| Ok(Box::new(json!({"running": machine.is_running()}))))),
         command(
             "stop",
             false,
@@ -169,7 +169,7 @@ fn commands(machine: &Arc<Machine>, handle: &Handle) -> (CommandTable, Gate) {
 }
 
 fn command(name: &'static str, coroutine: bool, handler: Handler) -> Command {
-    let options = CommandOptions { coroutine, ..CommandOptions::default() };
+    let options = CommandOptions { allow_oob: name == "query-status", coroutine, ..CommandOptions::default() };
     Command::new(name, options, move |members| {
         let reply = handler(members)?;
         members.finish()?;

@@ -7,6 +7,7 @@ mod client;
 mod endpoints;
 mod events;
 mod machine;
+mod out_of_band;
 mod sessions;
 mod shutdown;
 mod slow_clients;
