@@ -50,6 +50,7 @@ scripts! {
     nbd_server
     negotiation
     not_started_yet
+    out_of_band
     policy_enospc
     policy_ignore
     policy_ignore_reads
