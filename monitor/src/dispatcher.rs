@@ -10,7 +10,7 @@ use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
 use crate::request::Request;
 use crate::response::Response;
-use crate::worker::Worker;
+use crate::workers::Workers;
 
 /// Memory that is kept to write answers in.
 const KEPT: usize = 64 << 10;
@@ -18,7 +18,7 @@ const KEPT: usize = 64 << 10;
 /// Runs commands for every session. No lock is held while one runs.
 pub(crate) struct Dispatcher {
     commands: Arc<CommandTable>,
-    worker: Worker,
+    workers: Workers,
     scratch: Vec<u8>,
 }
 
@@ -27,17 +27,17 @@ pub(crate) struct Dispatcher {
 pub(crate) enum Progress {
     /// The answer is in the outbox.
     Answered,
-    /// The command runs on the worker, which answers and then leaves a notice.
+    /// The command runs on a worker, which answers and then leaves a notice.
     Running,
 }
 
 impl Dispatcher {
     pub(crate) fn new(commands: Arc<CommandTable>, mailbox: Arc<Mailbox>) -> Self {
-        Self { worker: Worker::new(Arc::clone(&commands), mailbox), commands, scratch: Vec::new() }
+        Self { workers: Workers::new(Arc::clone(&commands), mailbox), commands, scratch: Vec::new() }
     }
 
-    /// Answers a request: at once, or if the command may block, from the worker. One to be executed out-of-band never
-    /// waits for the worker: the schema has no command that allows it and may block.
+    /// Answers a request: at once, or if the command may block, from a worker. One to be executed out-of-band never
+    /// waits for a worker: the schema has no command that allows it and may block.
     pub(crate) fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
         let command = self.commands.find(&request.execute);
         if request.out_of_band || !command.is_some_and(|command| command.options().coroutine) {
@@ -45,7 +45,7 @@ impl Dispatcher {
             return Progress::Answered;
         }
         let id = request.id.clone();
-        match self.worker.submit(request, Arc::clone(outbox)) {
+        match self.workers.submit(request, Arc::clone(outbox)) {
             Ok(()) => Progress::Running,
             Err(error) => {
                 let error = Error::generic(format!("Cannot run the command: {error}"));

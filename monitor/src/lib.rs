@@ -1,7 +1,7 @@
 //! The QMP server: a byte stream becomes requests, requests become replies, and events go out to every session.
 //!
 //! ```text
-//!   transport --> connection --> session (json, request) --> dispatcher --> the command, here or on the worker
+//!   transport --> connection --> session (json, request) --> dispatcher --> the command, here or on a worker
 //!       ^                            |                           |
 //!       +---------- outbox <---------+----------(response)-------+
 //!                     ^
@@ -26,7 +26,7 @@ mod server;
 mod session;
 pub mod throttle;
 mod transport;
-mod worker;
+mod workers;
 
 pub use broadcaster::Broadcaster;
 pub use greeting::Version;

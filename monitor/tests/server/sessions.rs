@@ -52,17 +52,43 @@ fn a_command_that_blocks_holds_up_its_own_session_only() {
 }
 
 #[test]
-fn commands_that_block_run_one_after_the_other() {
+fn a_command_that_hangs_delays_no_other_session_s() {
     let server = start();
     let (mut first, mut second) = (Client::connect(&server.path), Client::connect(&server.path));
     first.request("slow", 1);
     server.gate.wait();
     second.request("slow", 2);
-    server.gate.open();
-    assert_eq!(first.until(1), ["1"]);
     server.gate.wait();
     server.gate.open();
+    server.gate.open();
+    assert_eq!(first.until(1), ["1"]);
     assert_eq!(second.until(2), ["2"]);
+}
+
+#[test]
+fn with_many_commands_that_hang_the_next_ones_wait_and_queries_do_not() {
+    let server = start();
+    let mut clients: Vec<_> = (0..40).map(|_| Client::connect(&server.path)).collect();
+    for client in &mut clients {
+        client.request("slow", 1);
+    }
+    for _ in 0..16 {
+        server.gate.wait();
+    }
+    let mut other = Client::connect(&server.path);
+    other.request("query-status", 2);
+    assert_eq!(other.until(2), ["2"]);
+    assert!(!server.gate.has_begun(), "a seventeenth at the same time");
+    for _ in 16..40 {
+        server.gate.open();
+        server.gate.wait();
+    }
+    for _ in 0..16 {
+        server.gate.open();
+    }
+    for client in &mut clients {
+        assert_eq!(client.until(1), ["1"]);
+    }
 }
 
 #[test]
