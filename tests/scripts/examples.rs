@@ -51,7 +51,9 @@ fn play(file: &str, definition: &str, example: &Example) -> Result<(), String> {
     let mut script = Script::parse("fixture", FIXTURE, directory.path())?;
     let prelude = preludes().join(format!("{definition}.qmp"));
     if let Ok(text) = fs::read_to_string(&prelude) {
-        script.steps = Script::parse(&prelude.display().to_string(), &text, directory.path())?.steps;
+        let prelude = Script::parse(&prelude.display().to_string(), &text, directory.path())?;
+        script.options.extend(prelude.options);
+        script.steps = prelude.steps;
     }
     let steps = Script::parse_example(file, example.span.line as usize, &example.text)?.steps;
     if let Some(Step { file, line, action: Action::Client(_, ClientAction::Receive(first)) }) = steps.first()

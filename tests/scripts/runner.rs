@@ -39,7 +39,7 @@ impl Script {
             Action::Client(name, action) if name == MGMT => Some(action),
             Action::Client(..) | Action::Guest(..) => None,
         });
-        matches!(of_mgmt.next(), Some(ClientAction::Open | ClientAction::Connect))
+        matches!(of_mgmt.next(), Some(ClientAction::Open | ClientAction::Connect | ClientAction::ConnectTo(_)))
     }
 }
 
@@ -75,6 +75,10 @@ impl Scene {
         let socket = self.daemon.qmp_socket();
         match action {
             ClientAction::Connect => self.arrive(name, QmpClient::connect(&socket)?),
+            ClientAction::ConnectTo(socket) => {
+                let qmp = QmpClient::connect(&self.daemon.directory().join(socket))?;
+                self.arrive(name, qmp)
+            }
             ClientAction::Open => self.arrive(name, QmpClient::open(&socket).map_err(|error| error.to_string())?),
             ClientAction::Disconnect => {
                 self.connected(name)?;
@@ -100,6 +104,11 @@ impl Scene {
                 let wanted = |message: &Value| pattern.differences(message, &mut bindings).is_empty();
                 let message = self.connected(name)?.qmp.receive_among(wanted);
                 self.check(pattern, message)
+            }
+            ClientAction::SkipTo(pattern) => {
+                let bindings = self.bindings.clone();
+                let wanted = |message: &Value| pattern.differences(message, &mut bindings.clone()).is_empty();
+                self.connected(name)?.qmp.skip_to(wanted).map_err(|error| format!("{error}\n  - message: {pattern}"))
             }
             ClientAction::ReceiveAtLast(pattern) => self.receive_at_last(name, pattern),
         }

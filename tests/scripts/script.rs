@@ -9,7 +9,10 @@
 //! [CLIENT:] <~ PATTERN              this comes, too, before, among or after the messages expected next
 //! [CLIENT:] <? PATTERN              this comes next, if need be after the client has asked the same again and again
 //! [CLIENT:] => "TEXT"               it sends these bytes, escaped as in Rust: \n \r \t \0 \\ \" \xNN
+//! [CLIENT:] N times => "TEXT"       it sends them N times
+//! [CLIENT:] skip to PATTERN         what comes before such a message is thrown away; it is received next
 //! CLIENT: connect | open            a further client comes, and negotiates, or does not
+//! CLIENT: connect to SOCKET         to another socket in {dir}
 //! CLIENT: disconnect | closed       it leaves, or is left
 //! guest GUEST on EXPORT             an NBD client comes
 //! GUEST: read OFFSET LENGTH         it starts a request
@@ -69,6 +72,8 @@ pub enum Action {
 pub enum ClientAction {
     /// Connects and negotiates.
     Connect,
+    /// The same at another socket.
+    ConnectTo(String),
     /// Connects.
     Open,
     /// Closes its connection.
@@ -81,6 +86,8 @@ pub enum ClientAction {
     Receive(Pattern),
     /// Expects a message among those that come.
     ReceiveAmong(Pattern),
+    /// Throws away what comes before such a message.
+    SkipTo(Pattern),
     /// Expects the next message, and sends the last request again as long as it gets another.
     ReceiveAtLast(Pattern),
 }
@@ -197,7 +204,12 @@ impl Parser {
             ("<-", pattern) => ClientAction::Receive(Pattern::parse(pattern)?),
             ("<~", pattern) => ClientAction::ReceiveAmong(Pattern::parse(pattern)?),
             ("<?", pattern) => ClientAction::ReceiveAtLast(Pattern::parse(pattern)?),
+            ("skip", pattern) if pattern.starts_with("to ") => ClientAction::SkipTo(Pattern::parse(&pattern[3..])?),
+            (count, text) if text.starts_with("times => ") => {
+                ClientAction::Send(unescape(&text[9..])?.repeat(number(count)? as usize))
+            }
             ("connect", "") => ClientAction::Connect,
+            ("connect", socket) if socket.starts_with("to ") => ClientAction::ConnectTo(socket[3..].into()),
             ("open", "") => ClientAction::Open,
             ("disconnect", "") => ClientAction::Disconnect,
             ("closed", "") => ClientAction::Closed,
@@ -349,6 +361,8 @@ mod tests {
         assert_eq!(only_step("<- ..."), client("mgmt", ClientAction::Receive(Pattern::Anything)));
         assert_eq!(only_step("late: <~ ..."), client("late", ClientAction::ReceiveAmong(Pattern::Anything)));
         assert_eq!(only_step("late: connect"), client("late", ClientAction::Connect));
+        assert_eq!(only_step("late: connect to q"), client("late", ClientAction::ConnectTo("q".into())));
+        assert_eq!(only_step("skip to ..."), client("mgmt", ClientAction::SkipTo(Pattern::Anything)));
     }
 
     #[test]
@@ -362,6 +376,7 @@ mod tests {
     fn raw_bytes_are_escaped() {
         let send = ClientAction::Send(b"{\"a\"}\r\n\xff\0\\".to_vec());
         assert_eq!(only_step(r#"=> "{\"a\"}\r\n\xff\0\\""#), client("mgmt", send));
+        assert_eq!(only_step(r#"late: 3 times => "a""#), client("late", ClientAction::Send(b"aaa".to_vec())));
     }
 
     #[test]

@@ -120,6 +120,17 @@ impl QmpClient {
         }
     }
 
+    /// Throws away what comes before the first message that is `wanted`.
+    pub fn skip_to(&mut self, mut wanted: impl FnMut(&Value) -> bool) -> Result<(), NoMessage> {
+        loop {
+            let message = self.receive()?;
+            if wanted(&message) {
+                self.messages.push_front(message);
+                return Ok(());
+            }
+        }
+    }
+
     fn read_message(&mut self) -> Result<Value, NoMessage> {
         let mut seen = 0;
         loop {
