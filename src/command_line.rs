@@ -68,8 +68,8 @@ pub const OPTIONS: &[Spec] = &[
     },
     Spec {
         names: &["monitor", "mon"],
-        value: Some("[chardev=]<id>[,mode=control]"),
-        help: "serve QMP on a character device",
+        value: Some("[chardev=]<id>[,mode=control][,outbuf=<bytes>]"),
+        help: "serve QMP on a character device; keep outbuf bytes (1M) for a client that does not read",
         example: "--monitor qmp0",
         directive: Directive::Monitor,
     },

@@ -1,12 +1,12 @@
 //! A command line carried out, option by option in the order given, until the daemon ends.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 use std::thread;
 
-use qapi_schema::Error;
+use monitor::Options;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
 use qapi_schema::run_state::ShutdownCause;
@@ -18,6 +18,7 @@ use crate::chardev::{BACKENDS, Chardev, Role};
 use crate::command_line::{Directive, Given, help, parse};
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
+use crate::monitor_options::MonitorOptions;
 use crate::pidfile::Pidfile;
 use crate::{background, trace};
 
@@ -88,12 +89,14 @@ struct Setup {
     machine: Machine,
     /// Those that no monitor has taken.
     chardevs: HashMap<String, Chardev>,
+    /// Those that have a name.
+    monitors: HashSet<String>,
     pidfile: Option<Pidfile>,
 }
 
 impl Setup {
     fn new() -> io::Result<Self> {
-        Ok(Self { machine: Machine::new()?, chardevs: HashMap::new(), pidfile: None })
+        Ok(Self { machine: Machine::new()?, chardevs: HashMap::new(), monitors: HashSet::new(), pidfile: None })
     }
 
     fn carry_out(&mut self, given: &Given) -> Result<(), String> {
@@ -120,17 +123,17 @@ impl Setup {
                 Ok(())
             }
             Directive::Monitor => {
-                let id = Argument::parse(value, Some("chardev")).and_then(|argument| {
-                    argument.read(|members| match members.optional::<String>("mode")?.as_deref() {
-                        None | Some("control") => members.required::<String>("chardev"),
-                        Some(mode) => Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'"))),
-                    })
-                });
-                self.monitor_on(&id.map_err(text)?)
+                let MonitorOptions { chardev, id, options } = MonitorOptions::parse(value).map_err(text)?;
+                if let Some(id) = id
+                    && !self.monitors.insert(id.clone())
+                {
+                    return Err(format!("Duplicate ID '{id}' for monitor"));
+                }
+                self.monitor_on(&chardev, options)
             }
             Directive::Qmp => match value.strip_prefix("chardev:") {
-                Some(id) => self.monitor_on(id),
-                None => self.monitor(Chardev::parse_legacy(value).map_err(text)?),
+                Some(id) => self.monitor_on(id, Options::default()),
+                None => self.monitor(Chardev::parse_legacy(value).map_err(text)?, Options::default()),
             },
             Directive::Pidfile => {
                 self.pidfile = Some(Pidfile::create(value)?);
@@ -142,13 +145,15 @@ impl Setup {
         }
     }
 
-    fn monitor_on(&mut self, id: &str) -> Result<(), String> {
+    fn monitor_on(&mut self, id: &str, options: Options) -> Result<(), String> {
         let chardev = self.chardevs.remove(id);
-        self.monitor(chardev.ok_or_else(|| format!("chardev '{id}' not found, or in use by another monitor"))?)
+        let not_found = || format!("chardev '{id}' not found, or in use by another monitor");
+        self.monitor(chardev.ok_or_else(not_found)?, options)
     }
 
-    fn monitor(&mut self, chardev: Chardev) -> Result<(), String> {
+    fn monitor(&mut self, chardev: Chardev, options: Options) -> Result<(), String> {
         let machine = &mut self.machine;
+        machine.set_monitor_options(options);
         match chardev {
             Chardev::Stdio => machine.stdio().map_err(text),
             Chardev::Socket { endpoint, role: Role::Server } => machine.listen(&endpoint).map_err(text),

@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod demo;
 pub mod keyval;
 pub mod machine;
+pub mod monitor_options;
 pub mod pidfile;
 mod trace;
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use block::block::Block;
 use block::export::Exports;
 use monitor::control::Control;
-use monitor::{Broadcaster, Endpoint, Handle, Server, Version};
+use monitor::{Broadcaster, Endpoint, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
 use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, run_state};
 use vl::{Observer, SystemClock, Vm};
@@ -56,6 +56,11 @@ impl Machine {
     /// What ends the machine: whatever is sent is the cause.
     pub fn end(&self) -> Sender<ShutdownCause> {
         self.end.0.clone()
+    }
+
+    /// Sets how the clients of the monitors are treated that are added from now on.
+    pub const fn set_monitor_options(&mut self, options: Options) {
+        self.server.set_options(options);
     }
 
     /// Serves QMP to any number of clients that connect to `endpoint`.

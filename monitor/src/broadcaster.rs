@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Event, EventSink, Wire};
 use serde_json::Value;
 
+use crate::event::EventMessage;
 use crate::mailbox::{Mailbox, Notice};
 use crate::outbox::{Outbox, SessionId};
-use crate::response::END;
+use crate::sync::Mutex;
 use crate::throttle::{Rule, Throttle};
 
 /// Sends each event to every session.
@@ -25,7 +25,7 @@ pub struct Broadcaster {
 
 #[derive(Debug, Default)]
 struct State {
-    throttle: Throttle<Vec<u8>>,
+    throttle: Throttle<EventMessage>,
     /// Of the sessions that have negotiated.
     outboxes: Vec<Arc<Outbox>>,
 }
@@ -67,7 +67,7 @@ impl Broadcaster {
 
 impl EventSink for Broadcaster {
     fn emit(&self, at: Timestamp, event: &dyn Event) {
-        let message = message(at, event);
+        let message = EventMessage::new(at, event);
         let Some(rule) = Rule::of(event.name()) else {
             return self.state.lock().send(&message);
         };
@@ -84,35 +84,17 @@ impl EventSink for Broadcaster {
 }
 
 impl State {
-    fn send(&self, message: &[u8]) {
+    fn send(&self, message: &EventMessage) {
         for outbox in &self.outboxes {
             outbox.event(message);
         }
     }
 }
 
-/// The event on the wire (QMP specification, section "Asynchronous events").
-fn message(at: Timestamp, event: &dyn Event) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256);
-    out.extend_from_slice(br#"{"timestamp": {"seconds": "#);
-    at.seconds.write(&mut out);
-    out.extend_from_slice(br#", "microseconds": "#);
-    at.microseconds.write(&mut out);
-    out.extend_from_slice(br#"}, "event": "#);
-    event.name().write(&mut out);
-    if let Some(data) = event.data() {
-        out.extend_from_slice(br#", "data": "#);
-        data.write(&mut out);
-    }
-    out.push(b'}');
-    out.extend_from_slice(END);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::LIMIT;
+    use crate::options::Options;
     use crate::throttle::PERIOD;
     use serde_json::json;
 
@@ -145,7 +127,7 @@ mod tests {
         }
 
         fn session(&self, id: u64) -> Arc<Outbox> {
-            let outbox = Arc::new(Outbox::new(SessionId(id), LIMIT, Arc::clone(&self.mailbox)));
+            let outbox = Arc::new(Outbox::new(SessionId(id), Options::default().outbuf, Arc::clone(&self.mailbox)));
             self.broadcaster.subscribe(Arc::clone(&outbox));
             outbox
         }

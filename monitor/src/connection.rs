@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 
 use crate::broadcaster::Broadcaster;
 use crate::dispatcher::{Dispatcher, Progress};
+use crate::event::EventMessage;
 use crate::outbox::Outbox;
 use crate::response::Response;
 use crate::session::{Session, Step};
@@ -160,7 +161,7 @@ impl Connection {
             match self.stream.write(rest) {
                 Ok(length) => {
                     self.sent += length;
-                    if let Some(lost) = self.outbox.wrote(length) {
+                    if let Some(lost) = self.outbox.wrote(length, |lost| EventMessage::now(&lost)) {
                         warn!(session = self.outbox.session().0, lost, "client reads again, and has missed events");
                     }
                 }

@@ -106,8 +106,10 @@ fn call(command: &Command, arguments: Arguments) -> Result<Reply, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventMessage;
     use crate::mailbox::Notice;
-    use crate::outbox::{LIMIT, SessionId};
+    use crate::options::Options;
+    use crate::outbox::SessionId;
     use qapi_schema::CommandOptions;
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicU32, Ordering};
@@ -132,7 +134,10 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-            Self { outbox: Arc::new(Outbox::new(SessionId(1), LIMIT, Arc::clone(&mailbox))), mailbox }
+            Self {
+                outbox: Arc::new(Outbox::new(SessionId(1), Options::default().outbuf, Arc::clone(&mailbox))),
+                mailbox,
+            }
         }
 
         fn dispatcher(&self, commands: impl IntoIterator<Item = Command>) -> Dispatcher {
@@ -186,7 +191,7 @@ mod tests {
         let bench = Bench::new();
         let outbox = Arc::clone(&bench.outbox);
         let cont = command("cont", false, move || {
-            outbox.event(b"RESUME ");
+            outbox.event(&EventMessage { name: "EVENT", text: b"RESUME ".to_vec() });
             Ok(Command::empty())
         });
         bench.run(&mut bench.dispatcher([cont]), "cont");
@@ -200,7 +205,7 @@ mod tests {
         let query = command("query-status", false, move || {
             let call = calls.fetch_add(1, Ordering::Relaxed);
             if call < 2 {
-                outbox.event(b"EVENT ");
+                outbox.event(&EventMessage { name: "EVENT", text: b"EVENT ".to_vec() });
             }
             Ok(Box::new(call))
         });
@@ -213,7 +218,7 @@ mod tests {
         let bench = Bench::new();
         let outbox = Arc::clone(&bench.outbox);
         let query = command("query-status", false, move || {
-            outbox.event(&[b' '; 1000]);
+            outbox.event(&EventMessage { name: "EVENT", text: [b' '; 1000].to_vec() });
             Ok(Command::empty())
         });
         bench.run(&mut bench.dispatcher([query]), "query-status");

@@ -10,7 +10,8 @@ use tracing::{debug, warn};
 use crate::broadcaster::Broadcaster;
 use crate::connection::{Connection, Shared};
 use crate::mailbox::{Mailbox, Notice};
-use crate::outbox::{LIMIT, Outbox, SessionId};
+use crate::options::Options;
+use crate::outbox::{Outbox, SessionId};
 use crate::transport::{Batch, Connector, Listener, Poller, Ready, Source, Stream};
 
 /// How long clients that do not read may delay the end.
@@ -25,8 +26,8 @@ pub(crate) struct EventLoop {
     broadcaster: Arc<Broadcaster>,
     greeting: Vec<u8>,
     poller: Poller,
-    listeners: Vec<Listener>,
-    connectors: Vec<Connector>,
+    listeners: Vec<(Listener, Options)>,
+    connectors: Vec<(Connector, Options)>,
     connections: HashMap<SessionId, Connection>,
     sessions: u64,
     /// When to give up, while the last output is being written.
@@ -52,25 +53,25 @@ impl EventLoop {
     }
 
     /// Accepts clients of `listener`.
-    pub(crate) fn add_listener(&mut self, mut listener: Listener) -> io::Result<()> {
+    pub(crate) fn add_listener(&mut self, mut listener: Listener, options: Options) -> io::Result<()> {
         listener.watch(&self.poller, listener_source(self.listeners.len()))?;
-        self.listeners.push(listener);
+        self.listeners.push((listener, options));
         Ok(())
     }
 
     /// Serves the client of `connector`, if it is there yet, and makes its further attempts.
-    pub(crate) fn add_connector(&mut self, mut connector: Connector, stream: Option<Stream>) {
+    pub(crate) fn add_connector(&mut self, mut connector: Connector, stream: Option<Stream>, options: Options) {
         if let Some(stream) = stream {
-            connector.connected(self.add_stream(stream));
+            connector.connected(self.add_stream(stream, options));
         }
-        self.connectors.push(connector);
+        self.connectors.push((connector, options));
     }
 
     /// Serves a client.
-    pub(crate) fn add_stream(&mut self, stream: Stream) -> SessionId {
+    pub(crate) fn add_stream(&mut self, stream: Stream, options: Options) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let outbox = Arc::new(Outbox::new(session, LIMIT, Arc::clone(&self.mailbox)));
+        let outbox = Arc::new(Outbox::new(session, options.outbuf, Arc::clone(&self.mailbox)));
         self.connections.insert(session, Connection::new(stream, outbox, &self.greeting));
         debug!(session = session.0, "client connected");
         self.mailbox.post(Notice::Output(session));
@@ -112,8 +113,8 @@ impl EventLoop {
 
     /// When something happens by itself.
     fn deadline(&self) -> Option<Instant> {
-        let listeners = self.listeners.iter().filter_map(Listener::deadline);
-        let connectors = self.connectors.iter().filter_map(Connector::deadline);
+        let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
+        let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
         listeners.chain(connectors).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
     }
 
@@ -122,7 +123,7 @@ impl EventLoop {
         self.resume_listeners(|deadline| deadline <= now);
         for index in 0..self.connectors.len() {
             let source = connector_source(index);
-            let Some(connector) = self.connectors.get_mut(index) else { return };
+            let Some((connector, _)) = self.connectors.get_mut(index) else { return };
             if connector.deadline().is_some_and(|deadline| deadline <= now)
                 && let Some(stream) = connector.retry(now, &self.poller, source)
             {
@@ -138,7 +139,7 @@ impl EventLoop {
             Source::Connector(index) => {
                 let (index, now) = (index as usize, Instant::now());
                 let connector = self.connectors.get_mut(index);
-                let finish = |connector: &mut Connector| connector.finish(now, &self.poller, ready.source);
+                let finish = |(connector, _): &mut (Connector, _)| connector.finish(now, &self.poller, ready.source);
                 if let Some(stream) = connector.and_then(finish) {
                     self.connected(index, stream);
                 }
@@ -196,7 +197,7 @@ impl EventLoop {
         }
         drop(connection);
         let now = Instant::now();
-        for connector in &mut self.connectors {
+        for (connector, _) in &mut self.connectors {
             connector.disconnected(session, now);
         }
         // There is room for another one.
@@ -205,9 +206,12 @@ impl EventLoop {
 
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTED {
-            let Some(listener) = self.listeners.get_mut(index) else { return };
+            let Some((listener, options)) = self.listeners.get_mut(index) else { return };
             match listener.accept(Instant::now()) {
-                Ok(Some(stream)) => self.add_stream(stream),
+                Ok(Some(stream)) => {
+                    let options = *options;
+                    self.add_stream(stream, options)
+                }
                 Ok(None) => return,
                 Err(error) => {
                     warn!(%error, "cannot accept clients for a while");
@@ -218,8 +222,9 @@ impl EventLoop {
     }
 
     fn connected(&mut self, index: usize, stream: Stream) {
-        let session = self.add_stream(stream);
-        if let Some(connector) = self.connectors.get_mut(index) {
+        let Some(&(_, options)) = self.connectors.get(index) else { return };
+        let session = self.add_stream(stream, options);
+        if let Some((connector, _)) = self.connectors.get_mut(index) {
             connector.connected(session);
         }
     }
@@ -227,7 +232,7 @@ impl EventLoop {
     /// Ends the rest of those listeners whose deadline is `due`.
     fn resume_listeners(&mut self, due: impl Fn(Instant) -> bool) {
         for index in 0..self.listeners.len() {
-            let Some(listener) = self.listeners.get_mut(index) else { return };
+            let Some((listener, _)) = self.listeners.get_mut(index) else { return };
             if listener.deadline().is_some_and(&due) {
                 listener.resume();
                 self.watch_listener(index);
@@ -236,7 +241,7 @@ impl EventLoop {
     }
 
     fn watch_listener(&mut self, index: usize) {
-        let Some(listener) = self.listeners.get_mut(index) else { return };
+        let Some((listener, _)) = self.listeners.get_mut(index) else { return };
         if let Err(error) = listener.watch(&self.poller, listener_source(index)) {
             warn!(endpoint = %listener.endpoint(), %error, "cannot accept clients any more");
         }

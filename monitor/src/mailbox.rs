@@ -7,11 +7,11 @@ use std::fmt;
 use std::mem::{swap, take};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
 
 use crate::outbox::SessionId;
+use crate::sync::Mutex;
 
 /// What the event loop is to look at.
 pub enum Notice {

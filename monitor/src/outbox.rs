@@ -2,7 +2,7 @@
 //!
 //! Whoever holds a message appends it and never waits. A client that does not read costs no more than the limit: from
 //! half of it on its commands are not run, from the limit on its events are dropped and counted, up to the moment when
-//! it has read everything, so that what it misses is one stretch.
+//! it has read everything. So what it misses is one stretch, and the first message after that tells it.
 //!
 //! The order of messages here is the order in which the client reads them. That is what makes a query's answer agree
 //! with the events around it, see [`Outbox::answer_if_no_event_since`].
@@ -10,16 +10,22 @@
 use std::mem::{replace, take};
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use qapi_schema::control::event::MonitorEventsLost as EventsLost;
 
+use crate::event::EventMessage;
 use crate::mailbox::{Mailbox, Notice};
-
-/// How many unread bytes a session may hold, unless told otherwise.
-pub const LIMIT: usize = 1 << 20;
+use crate::sync::Mutex;
 
 /// Names a session among all that a server ever had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(pub(crate) u64);
+
+impl SessionId {
+    /// The session of this number, of at most 62 bits.
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+}
 
 /// How many events an outbox has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +52,11 @@ struct State {
 }
 
 /// What happens to an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Intake {
     Open,
-    /// The limit was passed; so many events have been dropped since.
-    Dropping {
-        lost: u64,
-    },
+    /// The limit was passed; these events have been dropped since.
+    Dropping(EventsLost),
     /// Nobody will read any more: replies are dropped, too.
     Closed,
 }
@@ -69,22 +73,23 @@ impl Outbox {
         self.session
     }
 
-    /// Takes an event, and tells the event loop.
-    pub fn event(&self, message: &[u8]) {
+    /// Takes an event, and tells the event loop. An outbox that is empty takes an event of any size.
+    pub fn event(&self, message: &EventMessage) {
         let mut state = self.state.lock();
-        match state.intake {
+        let unread = state.unread();
+        match &mut state.intake {
             Intake::Closed => {}
-            Intake::Dropping { lost } => state.intake = Intake::Dropping { lost: lost + 1 },
-            Intake::Open if state.unread() + message.len() > self.limit => {
-                state.intake = Intake::Dropping { lost: 1 };
+            Intake::Dropping(lost) => count(lost, message.name),
+            Intake::Open if unread > 0 && unread + message.text.len() > self.limit => {
+                let mut lost = EventsLost { count: 0, names: Vec::new() };
+                count(&mut lost, message.name);
+                state.intake = Intake::Dropping(lost);
                 self.mailbox.post(Notice::Overflow(self.session));
             }
             Intake::Open => {
-                state.queued.extend_from_slice(message);
+                state.append(&message.text);
                 state.events += 1;
-                if !replace(&mut state.announced, true) {
-                    self.mailbox.post(Notice::Output(self.session));
-                }
+                self.announce(&mut state);
             }
         }
     }
@@ -121,23 +126,34 @@ impl Outbox {
         *bytes = take(&mut state.queued);
     }
 
-    /// Learns that so many of the taken bytes are on their way to the client. Returns how many events the client has
-    /// missed, when it has read all there was before them.
-    pub fn wrote(&self, bytes: usize) -> Option<u64> {
+    /// Learns that so many of the taken bytes are on their way to the client. If it has missed events, and has now read
+    /// all there was before them, `report` makes the message that tells it. Returns how many it has missed.
+    pub fn wrote(&self, bytes: usize, report: impl FnOnce(EventsLost) -> EventMessage) -> Option<u64> {
         let mut state = self.state.lock();
         state.taken = state.taken.saturating_sub(bytes);
-        match state.intake {
-            Intake::Dropping { lost } if state.unread() == 0 => {
-                state.intake = Intake::Open;
-                Some(lost)
+        if state.unread() > 0 {
+            return None;
+        }
+        match replace(&mut state.intake, Intake::Open) {
+            Intake::Open => None,
+            Intake::Closed => {
+                state.intake = Intake::Closed;
+                None
             }
-            Intake::Open | Intake::Dropping { .. } | Intake::Closed => None,
+            Intake::Dropping(lost) => {
+                let count = lost.count;
+                state.append(&report(lost).text);
+                self.announce(&mut state);
+                Some(count)
+            }
         }
     }
 
-    /// The client should read before more of its commands are run.
+    /// The client should read before more of its commands are run. Once it misses events it has to read everything,
+    /// or those who keep asking would miss them for ever.
     pub fn is_congested(&self) -> bool {
-        self.state.lock().unread() >= self.limit / 2
+        let state = self.state.lock();
+        state.unread() >= self.limit / 2 || matches!(state.intake, Intake::Dropping(_))
     }
 
     /// The client has read everything.
@@ -147,7 +163,7 @@ impl Outbox {
 
     /// Nobody will read what is put in here.
     pub fn is_closed(&self) -> bool {
-        self.state.lock().intake == Intake::Closed
+        matches!(self.state.lock().intake, Intake::Closed)
     }
 
     /// Drops what is queued, and all that comes.
@@ -156,6 +172,19 @@ impl Outbox {
         state.intake = Intake::Closed;
         state.queued = Vec::new();
         state.taken = 0;
+    }
+
+    fn announce(&self, state: &mut State) {
+        if !replace(&mut state.announced, true) {
+            self.mailbox.post(Notice::Output(self.session));
+        }
+    }
+}
+
+fn count(lost: &mut EventsLost, name: &str) {
+    lost.count += 1;
+    if !lost.names.iter().any(|known| known == name) {
+        lost.names.push(name.to_owned());
     }
 }
 
@@ -166,7 +195,7 @@ impl State {
 
     fn append(&mut self, message: &[u8]) {
         match self.intake {
-            Intake::Open | Intake::Dropping { .. } => self.queued.extend_from_slice(message),
+            Intake::Open | Intake::Dropping(_) => self.queued.extend_from_slice(message),
             Intake::Closed => {}
         }
     }
@@ -178,6 +207,15 @@ mod tests {
 
     fn outbox(limit: usize) -> Outbox {
         Outbox::new(SessionId(1), limit, Arc::new(Mailbox::new().expect("eventfd")))
+    }
+
+    /// An event that is its name on the wire.
+    fn event(outbox: &Outbox, text: &'static str) {
+        outbox.event(&EventMessage { name: text, text: text.into() });
+    }
+
+    fn wrote(outbox: &Outbox, bytes: usize) -> Option<u64> {
+        outbox.wrote(bytes, |lost| EventMessage { name: "LOST", text: lost.names.join(",").into() })
     }
 
     fn queued(outbox: &Outbox) -> String {
@@ -201,8 +239,8 @@ mod tests {
     fn replies_and_events_keep_the_order_in_which_they_came() {
         let outbox = outbox(100);
         outbox.answer(b"a");
-        outbox.event(b"1");
-        outbox.event(b"2");
+        event(&outbox, "1");
+        event(&outbox, "2");
         outbox.answer(b"b");
         assert_eq!(queued(&outbox), "a12b");
         assert_eq!(queued(&outbox), "");
@@ -211,11 +249,11 @@ mod tests {
     #[test]
     fn the_loop_is_told_of_events_once_until_it_takes_them() {
         let outbox = outbox(100);
-        outbox.event(b"1");
-        outbox.event(b"2");
+        event(&outbox, "1");
+        event(&outbox, "2");
         assert_eq!(notices(&outbox), ["output"]);
         queued(&outbox);
-        outbox.event(b"3");
+        event(&outbox, "3");
         assert_eq!(notices(&outbox), ["output"]);
     }
 
@@ -223,7 +261,7 @@ mod tests {
     fn an_answer_found_before_an_event_is_not_put_after_it() {
         let outbox = outbox(100);
         let before = outbox.events();
-        outbox.event(b"STOP");
+        event(&outbox, "STOP");
         assert!(!outbox.answer_if_no_event_since(before, b"running"));
         assert!(outbox.answer_if_no_event_since(outbox.events(), b"paused"));
         assert_eq!(queued(&outbox), "STOPpaused");
@@ -232,14 +270,14 @@ mod tests {
     #[test]
     fn commands_stop_at_half_the_limit_and_events_are_dropped_at_the_limit() {
         let outbox = outbox(10);
-        outbox.event(b"1234");
+        event(&outbox, "1234");
         assert!(!outbox.is_congested());
-        outbox.event(b"5");
+        event(&outbox, "5");
         assert!(outbox.is_congested());
-        outbox.event(b"67890");
+        event(&outbox, "67890");
         assert_eq!(notices(&outbox), ["output"]);
-        outbox.event(b"x");
-        outbox.event(b"y");
+        event(&outbox, "x");
+        event(&outbox, "y");
         assert_eq!(notices(&outbox), ["overflow"]);
         assert_eq!(queued(&outbox), "1234567890");
     }
@@ -247,31 +285,46 @@ mod tests {
     #[test]
     fn what_is_taken_but_not_written_counts_as_unread() {
         let outbox = outbox(10);
-        outbox.event(b"1234567890");
+        event(&outbox, "1234567890");
         queued(&outbox);
         assert!(outbox.is_congested());
-        assert_eq!(outbox.wrote(6), None);
+        assert_eq!(wrote(&outbox, 6), None);
         assert!(!outbox.is_congested());
     }
 
     #[test]
-    fn a_client_that_reads_again_misses_one_stretch_of_events() {
+    fn a_client_that_reads_again_misses_one_stretch_of_events_and_is_told() {
         let outbox = outbox(10);
-        outbox.event(b"1234567890");
-        outbox.event(b"lost");
+        event(&outbox, "1234567890");
+        event(&outbox, "b");
+        event(&outbox, "a");
         queued(&outbox);
-        assert_eq!(outbox.wrote(9), None);
-        outbox.event(b"lost");
-        assert_eq!(outbox.wrote(1), Some(2));
-        outbox.event(b"seen");
-        assert_eq!(queued(&outbox), "seen");
+        notices(&outbox);
+        assert_eq!(wrote(&outbox, 9), None);
+        event(&outbox, "b");
+        assert!(outbox.is_congested(), "it has not read everything");
+        assert_eq!(wrote(&outbox, 1), Some(3));
+        assert_eq!(notices(&outbox), ["output"]);
+        assert!(!outbox.is_congested());
+        event(&outbox, "seen");
+        assert_eq!(queued(&outbox), "b,aseen");
+    }
+
+    #[test]
+    fn an_event_larger_than_the_limit_is_taken_alone() {
+        let outbox = outbox(4);
+        event(&outbox, "larger");
+        event(&outbox, "x");
+        assert_eq!(queued(&outbox), "larger");
+        assert_eq!(wrote(&outbox, 6), Some(1));
+        assert_eq!(queued(&outbox), "x");
     }
 
     #[test]
     fn a_reply_is_never_dropped_for_want_of_room() {
         let outbox = outbox(4);
         outbox.answer(b"longer than the limit");
-        outbox.event(b"lost");
+        event(&outbox, "lost");
         outbox.answer(b".");
         assert_eq!(queued(&outbox), "longer than the limit.");
     }
@@ -279,11 +332,11 @@ mod tests {
     #[test]
     fn a_closed_outbox_keeps_nothing() {
         let outbox = outbox(10);
-        outbox.event(b"1");
+        event(&outbox, "1");
         outbox.close();
-        outbox.event(b"2");
+        event(&outbox, "2");
         outbox.answer(b"3");
-        assert_eq!(outbox.wrote(1), None);
+        assert_eq!(wrote(&outbox, 1), None);
         assert_eq!(queued(&outbox), "");
     }
 }

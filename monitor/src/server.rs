@@ -13,6 +13,7 @@ use crate::dispatcher::Dispatcher;
 use crate::event_loop::EventLoop;
 use crate::greeting::Version;
 use crate::mailbox::{Mailbox, Notice};
+use crate::options::Options;
 use crate::transport::{Connector, Endpoint, Listener, open_stdio};
 
 /// How much is read of one client before others have their turn.
@@ -25,6 +26,7 @@ pub struct Server {
     mailbox: Arc<Mailbox>,
     broadcaster: Arc<Broadcaster>,
     event_loop: EventLoop,
+    options: Options,
 }
 
 /// Reaches a server from elsewhere, also from its own commands.
@@ -42,7 +44,12 @@ impl Server {
         let mailbox = Arc::new(Mailbox::new()?);
         let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
         let event_loop = EventLoop::new(Arc::clone(&mailbox), Arc::clone(&broadcaster), version.greeting())?;
-        Ok(Self { mailbox, broadcaster, event_loop })
+        Ok(Self { mailbox, broadcaster, event_loop, options: Options::default() })
+    }
+
+    /// Sets how the clients of the endpoints are treated that are added from now on.
+    pub const fn set_options(&mut self, options: Options) {
+        self.options = options;
     }
 
     /// Where events are sent to reach the clients.
@@ -66,7 +73,7 @@ impl Server {
     pub fn listen(&mut self, endpoint: &Endpoint) -> io::Result<Endpoint> {
         let listener = Listener::bind(endpoint)?;
         let bound = listener.endpoint().clone();
-        self.event_loop.add_listener(listener)?;
+        self.event_loop.add_listener(listener, self.options)?;
         Ok(bound)
     }
 
@@ -77,7 +84,7 @@ impl Server {
     /// The endpoint is not allowed; or nobody listens there, and there is no interval.
     pub fn connect(&mut self, endpoint: Endpoint, reconnect: Option<Duration>) -> io::Result<()> {
         let (connector, stream) = Connector::connect(endpoint, reconnect, Instant::now())?;
-        self.event_loop.add_connector(connector, stream);
+        self.event_loop.add_connector(connector, stream, self.options);
         Ok(())
     }
 
@@ -86,7 +93,7 @@ impl Server {
     /// # Errors
     /// They cannot be made non-blocking.
     pub fn stdio(&mut self) -> io::Result<()> {
-        self.event_loop.add_stream(open_stdio()?);
+        self.event_loop.add_stream(open_stdio()?, self.options);
         Ok(())
     }
 

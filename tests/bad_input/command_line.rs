@@ -197,6 +197,14 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
         directory().path(),
         &[
             (&["--monitor", "nonsense"], "--monitor: chardev 'nonsense' not found..."),
+            (
+                &[
+                    &["--chardev", "socket,id=a,path=a,server=on", "--mon", "a,id=m"][..],
+                    &["--chardev", "socket,id=b,path=b,server=on", "--mon", "b,id=m"],
+                ]
+                .concat(),
+                "--monitor: Duplicate ID 'm' for monitor",
+            ),
             (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev: Duplicate chardev 'c'"),
             (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='' nor node-name='b'"),
             (&[node, node].concat(), "--blockdev: Duplicate nodes with node-name='a'"),

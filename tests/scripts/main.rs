@@ -37,6 +37,7 @@ scripts! {
     eio_stops_the_vm
     enospc_stops_the_vm
     error_classes
+    events_lost
     every_write_can_be_held
     export_removed_while_held
     exports

@@ -26,7 +26,7 @@ fn a_client_that_only_writes_delays_no_other() {
 }
 
 #[test]
-fn a_client_that_reads_late_misses_one_stretch_of_events() {
+fn a_client_that_reads_late_misses_one_stretch_of_events_and_is_told() {
     let server = start();
     let (mut late, mut prompt) = (Client::connect(&server.path), Client::connect(&server.path));
     let machine = Arc::clone(&server.machine);
@@ -56,13 +56,15 @@ fn a_client_that_reads_late_misses_one_stretch_of_events() {
                 seen += 1;
             }
             None => {
-                assert_eq!(message["id"], 1);
+                assert_eq!(message["event"], "MONITOR_EVENTS_LOST");
+                assert_eq!(message["data"], json!({"count": u64::from(emitted) - seen, "names": ["NUMBER"]}));
                 break;
             }
         }
     }
-    assert!((500..5_000).contains(&seen), "{seen} events were kept");
+    assert_eq!(late.receive()["id"], 1);
     emit(emitted);
+    assert!((500..5_000).contains(&seen), "{seen} events were kept");
     assert_eq!(number(&late.receive()), Some(emitted.into()));
 }
 

@@ -1,0 +1,15 @@
+//! What may differ from one monitor to the next.
+
+/// How a monitor treats its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// How many bytes a client may leave unread: from half of it on its commands are not run, from all of it on its
+    /// events are dropped and counted.
+    pub outbuf: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { outbuf: 1 << 20 }
+    }
+}

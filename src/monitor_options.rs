@@ -1,0 +1,76 @@
+//! What `--monitor` takes: a character device, and how the clients there are treated.
+
+use std::ops::RangeInclusive;
+
+use monitor::Options;
+use qapi_schema::{Error, Members};
+
+use crate::keyval::Argument;
+
+/// How much may be kept for a client. Less would not hold an event, and of more a thousand clients would fill the memory.
+const OUTBUF: RangeInclusive<u64> = 4 << 10..=1 << 30;
+
+/// A monitor as the command line spells it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct MonitorOptions {
+    /// The character device.
+    pub chardev: String,
+    /// A name for the monitor, which nothing refers to.
+    pub id: Option<String>,
+    /// How its clients are treated.
+    pub options: Options,
+}
+
+impl MonitorOptions {
+    /// Reads `chardev=qmp0,mode=control,outbuf=1M`.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Argument::parse(text, Some("chardev"))?.read(|members| {
+            if let Some(mode) = members.optional::<String>("mode")?.filter(|mode| mode != "control") {
+                return Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'")));
+            }
+            let mut options = Options::default();
+            if let Some(outbuf) = within(members, "outbuf", &OUTBUF)? {
+                options.outbuf = outbuf;
+            }
+            Ok(Self { chardev: members.required("chardev")?, id: members.optional("id")?, options })
+        })
+    }
+}
+
+fn within(members: &mut Members<'_>, name: &str, range: &RangeInclusive<u64>) -> Result<Option<usize>, Error> {
+    let Some(value) = members.optional::<u64>(name)? else { return Ok(None) };
+    let within = Some(value).filter(|value| range.contains(value)).and_then(|value| usize::try_from(value).ok());
+    let (start, end) = (range.start(), range.end());
+    let refusal = || Error::generic(format!("Parameter '{name}' expects an integer from {start} to {end}"));
+    within.map(Some).ok_or_else(refusal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_monitor_is_a_chardev_and_options() {
+        let parsed = MonitorOptions::parse("c,mode=control,id=m,outbuf=64k").expect("valid");
+        let options = Options { outbuf: 64 << 10 };
+        assert_eq!(parsed, MonitorOptions { chardev: "c".into(), id: Some("m".into()), options });
+        assert_eq!(MonitorOptions::parse("chardev=c").expect("valid").options, Options::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, desc) in [
+            ("mode=control", "Parameter 'chardev' is missing"),
+            ("c,mode=readline", "Parameter 'mode' does not accept value 'readline'"),
+            ("c,outbuf=4095", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
+            ("c,outbuf=2G", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
+            ("c,outbuf=much", "Invalid parameter type for 'outbuf', expected: integer"),
+            ("c,colour=red", "Parameter 'colour' is unexpected"),
+        ] {
+            assert_eq!(MonitorOptions::parse(text).map_err(|error| error.to_string()), Err(desc.into()), "{text}");
+        }
+    }
+}
