@@ -68,8 +68,9 @@ pub const OPTIONS: &[Spec] = &[
     },
     Spec {
         names: &["monitor", "mon"],
-        value: Some("[chardev=]<id>[,mode=control][,outbuf=<bytes>]"),
-        help: "serve QMP on a character device; keep outbuf bytes (1M) for a client that does not read",
+        value: Some("[chardev=]<id>[,mode=control][,pretty=on|off][,outbuf=<bytes>]"),
+        help: "serve QMP on a character device, indented for people if pretty; \
+               keep outbuf bytes (1M) for a client that does not read",
         example: "--monitor qmp0",
         directive: Directive::Monitor,
     },

@@ -32,6 +32,9 @@ impl MonitorOptions {
                 return Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'")));
             }
             let mut options = Options::default();
+            if let Some(pretty) = members.optional("pretty")? {
+                options.pretty = pretty;
+            }
             if let Some(outbuf) = within(members, "outbuf", &OUTBUF)? {
                 options.outbuf = outbuf;
             }
@@ -54,8 +57,8 @@ mod tests {
 
     #[test]
     fn a_monitor_is_a_chardev_and_options() {
-        let parsed = MonitorOptions::parse("c,mode=control,id=m,outbuf=64k").expect("valid");
-        let options = Options { outbuf: 64 << 10 };
+        let parsed = MonitorOptions::parse("c,mode=control,pretty=on,id=m,outbuf=64k").expect("valid");
+        let options = Options { outbuf: 64 << 10, pretty: true };
         assert_eq!(parsed, MonitorOptions { chardev: "c".into(), id: Some("m".into()), options });
         assert_eq!(MonitorOptions::parse("chardev=c").expect("valid").options, Options::default());
     }
@@ -68,6 +71,7 @@ mod tests {
             ("c,outbuf=4095", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=2G", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=much", "Invalid parameter type for 'outbuf', expected: integer"),
+            ("c,pretty=very", "Parameter 'pretty' expects 'on' or 'off'"),
             ("c,colour=red", "Parameter 'colour' is unexpected"),
         ] {
             assert_eq!(MonitorOptions::parse(text).map_err(|error| error.to_string()), Err(desc.into()), "{text}");

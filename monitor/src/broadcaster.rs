@@ -127,7 +127,7 @@ mod tests {
         }
 
         fn session(&self, id: u64) -> Arc<Outbox> {
-            let outbox = Arc::new(Outbox::new(SessionId(id), Options::default().outbuf, Arc::clone(&self.mailbox)));
+            let outbox = Arc::new(Outbox::new(SessionId(id), Options::default(), Arc::clone(&self.mailbox)));
             self.broadcaster.subscribe(Arc::clone(&outbox));
             outbox
         }

@@ -188,6 +188,7 @@ impl Drop for Connection {
 mod tests {
     use super::*;
     use crate::mailbox::Mailbox;
+    use crate::options::Options;
     use crate::outbox::SessionId;
     use crate::transport::{Batch, Poller, Source};
     use proptest::prelude::*;
@@ -218,7 +219,11 @@ mod tests {
             server.set_nonblocking(true).expect("flag");
             set_socket_send_buffer_size(&server, 1).expect("size");
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-            let outbox = Arc::new(Outbox::new(SessionId(1), LIMIT, Arc::clone(&mailbox)));
+            let outbox = Arc::new(Outbox::new(
+                SessionId(1),
+                Options { outbuf: LIMIT, ..Options::default() },
+                Arc::clone(&mailbox),
+            ));
             let ran = Arc::new(AtomicUsize::new(0));
             let shared = Shared {
                 broadcaster: Arc::new(Broadcaster::new(Arc::clone(&mailbox))),

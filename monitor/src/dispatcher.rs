@@ -134,10 +134,7 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-            Self {
-                outbox: Arc::new(Outbox::new(SessionId(1), Options::default().outbuf, Arc::clone(&mailbox))),
-                mailbox,
-            }
+            Self { outbox: Arc::new(Outbox::new(SessionId(1), Options::default(), Arc::clone(&mailbox))), mailbox }
         }
 
         fn dispatcher(&self, commands: impl IntoIterator<Item = Command>) -> Dispatcher {

@@ -71,7 +71,7 @@ impl EventLoop {
     pub(crate) fn add_stream(&mut self, stream: Stream, options: Options) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
-        let outbox = Arc::new(Outbox::new(session, options.outbuf, Arc::clone(&self.mailbox)));
+        let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
         self.connections.insert(session, Connection::new(stream, outbox, &self.greeting));
         debug!(session = session.0, "client connected");
         self.mailbox.post(Notice::Output(session));

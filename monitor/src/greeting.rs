@@ -2,7 +2,6 @@
 
 use qapi_schema::Wire;
 use qapi_schema::control::QMPCapability;
-use serde_json::json;
 
 use crate::response::END;
 
@@ -26,11 +25,15 @@ impl Version {
     }
 
     /// The greeting (QMP specification, section "Server Greeting"). Every capability is offered.
+    /// The members are in QEMU's order.
     pub fn greeting(&self) -> Vec<u8> {
-        let qemu = json!({"micro": self.micro, "minor": self.minor, "major": self.major});
-        let version = json!({"qemu": qemu, "package": self.package});
-        let mut greeting = Vec::new();
-        json!({"QMP": {"version": version, "capabilities": QMPCapability::ALL}}).write(&mut greeting);
+        let Self { major, minor, micro, package } = self;
+        let qemu = format!(r#"{{"micro": {micro}, "minor": {minor}, "major": {major}}}"#);
+        let mut greeting = format!(r#"{{"QMP": {{"version": {{"qemu": {qemu}, "package": "#).into_bytes();
+        package.write(&mut greeting);
+        greeting.extend_from_slice(br#"}, "capabilities": "#);
+        QMPCapability::ALL.write(&mut greeting);
+        greeting.extend_from_slice(b"}}");
         greeting.extend_from_slice(END);
         greeting
     }
@@ -39,7 +42,7 @@ impl Version {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     #[test]
     fn the_greeting_has_exactly_the_members_of_the_specification() {

@@ -22,6 +22,7 @@ pub mod json;
 pub mod mailbox;
 mod options;
 pub mod outbox;
+mod pretty;
 mod request;
 mod response;
 mod server;

@@ -6,10 +6,12 @@ pub struct Options {
     /// How many bytes a client may leave unread: from half of it on its commands are not run, from all of it on its
     /// events are dropped and counted.
     pub outbuf: usize,
+    /// Whether messages are indented for people.
+    pub pretty: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { outbuf: 1 << 20 }
+        Self { outbuf: 1 << 20, pretty: false }
     }
 }

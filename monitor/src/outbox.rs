@@ -14,6 +14,8 @@ use qapi_schema::control::event::MonitorEventsLost as EventsLost;
 
 use crate::event::EventMessage;
 use crate::mailbox::{Mailbox, Notice};
+use crate::options::Options;
+use crate::pretty;
 use crate::sync::Mutex;
 
 /// Names a session among all that a server ever had.
@@ -35,7 +37,7 @@ pub struct EventCount(u64);
 #[derive(Debug)]
 pub struct Outbox {
     session: SessionId,
-    limit: usize,
+    options: Options,
     mailbox: Arc<Mailbox>,
     state: Mutex<State>,
 }
@@ -62,10 +64,10 @@ enum Intake {
 }
 
 impl Outbox {
-    /// The empty outbox of a session, which may hold `limit` unread bytes.
-    pub fn new(session: SessionId, limit: usize, mailbox: Arc<Mailbox>) -> Self {
+    /// The empty outbox of a session.
+    pub fn new(session: SessionId, options: Options, mailbox: Arc<Mailbox>) -> Self {
         let state = State { queued: Vec::new(), taken: 0, events: 0, announced: false, intake: Intake::Open };
-        Self { session, limit, mailbox, state: Mutex::new(state) }
+        Self { session, options, mailbox, state: Mutex::new(state) }
     }
 
     /// Whose outbox this is.
@@ -80,14 +82,14 @@ impl Outbox {
         match &mut state.intake {
             Intake::Closed => {}
             Intake::Dropping(lost) => count(lost, message.name),
-            Intake::Open if unread > 0 && unread + message.text.len() > self.limit => {
+            Intake::Open if unread > 0 && unread + message.text.len() > self.options.outbuf => {
                 let mut lost = EventsLost { count: 0, names: Vec::new() };
                 count(&mut lost, message.name);
                 state.intake = Intake::Dropping(lost);
                 self.mailbox.post(Notice::Overflow(self.session));
             }
             Intake::Open => {
-                state.append(&message.text);
+                self.append(&mut state, &message.text);
                 state.events += 1;
                 self.announce(&mut state);
             }
@@ -96,7 +98,7 @@ impl Outbox {
 
     /// Takes a reply. The event loop knows, or is told by the caller.
     pub fn answer(&self, message: &[u8]) {
-        self.state.lock().append(message);
+        self.append(&mut self.state.lock(), message);
     }
 
     /// How many events this outbox has taken so far.
@@ -113,7 +115,7 @@ impl Outbox {
         let mut state = self.state.lock();
         let is_current = EventCount(state.events) == count;
         if is_current {
-            state.append(message);
+            self.append(&mut state, message);
         }
         is_current
     }
@@ -142,7 +144,7 @@ impl Outbox {
             }
             Intake::Dropping(lost) => {
                 let count = lost.count;
-                state.append(&report(lost).text);
+                self.append(&mut state, &report(lost).text);
                 self.announce(&mut state);
                 Some(count)
             }
@@ -153,7 +155,7 @@ impl Outbox {
     /// or those who keep asking would miss them for ever.
     pub fn is_congested(&self) -> bool {
         let state = self.state.lock();
-        state.unread() >= self.limit / 2 || matches!(state.intake, Intake::Dropping(_))
+        state.unread() >= self.options.outbuf / 2 || matches!(state.intake, Intake::Dropping(_))
     }
 
     /// The client has read everything.
@@ -174,6 +176,14 @@ impl Outbox {
         state.taken = 0;
     }
 
+    fn append(&self, state: &mut State, message: &[u8]) {
+        match state.intake {
+            Intake::Closed => {}
+            Intake::Open | Intake::Dropping(_) if self.options.pretty => pretty::indent(message, &mut state.queued),
+            Intake::Open | Intake::Dropping(_) => state.queued.extend_from_slice(message),
+        }
+    }
+
     fn announce(&self, state: &mut State) {
         if !replace(&mut state.announced, true) {
             self.mailbox.post(Notice::Output(self.session));
@@ -192,13 +202,6 @@ impl State {
     const fn unread(&self) -> usize {
         self.queued.len() + self.taken
     }
-
-    fn append(&mut self, message: &[u8]) {
-        match self.intake {
-            Intake::Open | Intake::Dropping(_) => self.queued.extend_from_slice(message),
-            Intake::Closed => {}
-        }
-    }
 }
 
 #[cfg(test)]
@@ -206,7 +209,11 @@ mod tests {
     use super::*;
 
     fn outbox(limit: usize) -> Outbox {
-        Outbox::new(SessionId(1), limit, Arc::new(Mailbox::new().expect("eventfd")))
+        Outbox::new(
+            SessionId(1),
+            Options { outbuf: limit, ..Options::default() },
+            Arc::new(Mailbox::new().expect("eventfd")),
+        )
     }
 
     /// An event that is its name on the wire.

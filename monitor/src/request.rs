@@ -110,7 +110,7 @@ mod tests {
             (json!({"id": 7, "execute": "x", "foo": 1}), "QMP input member 'foo' is unexpected"),
             (json!({"id": 7, "exec-oob": "x"}), "QMP input member 'exec-oob' is unexpected"),
         ] {
-            let expected = format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}, "id": 7}}"#);
+            let expected = format!(r#"{{"id": 7, "error": {{"class": "GenericError", "desc": "{desc}"}}}}"#);
             assert_eq!(read(value), Err(expected));
         }
     }
@@ -125,7 +125,7 @@ mod tests {
             (json!({"id": 7, "exec-oob": "x", "execute": "x"}), "QMP input member 'execute' clashes with 'exec-oob'"),
             (json!({"id": 7, "exec-oob": "x", "foo": 1}), "QMP input member 'foo' is unexpected"),
         ] {
-            let expected = format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}, "id": 7}}"#);
+            let expected = format!(r#"{{"id": 7, "error": {{"class": "GenericError", "desc": "{desc}"}}}}"#);
             assert_eq!(read_with_oob(value), Err(expected));
         }
     }

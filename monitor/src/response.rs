@@ -30,26 +30,32 @@ impl Response {
         Self::new(id, Err(error))
     }
 
-    /// Appends the message to `out`.
+    /// Appends the message to `out`, with its members in QEMU's order.
     pub fn write(&self, out: &mut Vec<u8>) {
         match &self.outcome {
             Ok(reply) => {
                 out.extend_from_slice(br#"{"return": "#);
                 reply.write(out);
+                if let Some(id) = &self.id {
+                    out.extend_from_slice(br#", "id": "#);
+                    id.write(out);
+                }
+                out.push(b'}');
             }
             Err(error) => {
-                out.extend_from_slice(br#"{"error": {"class": ""#);
+                out.push(b'{');
+                if let Some(id) = &self.id {
+                    out.extend_from_slice(br#""id": "#);
+                    id.write(out);
+                    out.extend_from_slice(b", ");
+                }
+                out.extend_from_slice(br#""error": {"class": ""#);
                 out.extend_from_slice(error.class().as_str().as_bytes());
                 out.extend_from_slice(br#"", "desc": "#);
                 error.desc().write(out);
-                out.push(b'}');
+                out.extend_from_slice(b"}}");
             }
         }
-        if let Some(id) = &self.id {
-            out.extend_from_slice(br#", "id": "#);
-            id.write(out);
-        }
-        out.push(b'}');
         out.extend_from_slice(END);
     }
 }
@@ -81,6 +87,7 @@ mod tests {
     fn an_error_carries_class_and_description_in_ascii() {
         let error = Error::new(ErrorClass::CommandNotFound, "The command \u{e4}\" has not been found");
         let expected = r#"{"error": {"class": "CommandNotFound", "desc": "The command \u00E4\" has not been found"}}"#;
-        assert_eq!(Response::error(None, error).to_string(), expected);
+        assert_eq!(Response::error(None, error.clone()).to_string(), expected);
+        assert_eq!(Response::error(Some(json!(7)), error).to_string(), format!("{{\"id\": 7, {}", &expected[1..]));
     }
 }

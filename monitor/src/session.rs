@@ -376,7 +376,8 @@ mod tests {
     }
 
     fn refused(class: &str, desc: &str, id: &Option<Value>) -> String {
-        format!("{{\"error\": {{\"class\": \"{class}\", \"desc\": \"{desc}\"}}{}}}", member('"', id))
+        let id = id.as_ref().map(|id| format!("\"id\": {id}, ")).unwrap_or_default();
+        format!("{{{id}\"error\": {{\"class\": \"{class}\", \"desc\": \"{desc}\"}}}}")
     }
 
     fn error(class: &str, desc: &str) -> String {

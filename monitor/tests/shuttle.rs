@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use monitor::Broadcaster;
 use monitor::event::EventMessage;
 use monitor::mailbox::{Mailbox, Notice};
 use monitor::outbox::{Outbox, SessionId};
+use monitor::{Broadcaster, Options};
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Event, EventSink, Wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -59,8 +59,9 @@ impl Loop {
     fn new(limits: &[usize]) -> Self {
         let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
         let broadcaster = Arc::new(Broadcaster::new(mailbox.clone()));
-        let sessions = (1..).zip(limits).map(|(id, &limit)| {
-            let outbox = Arc::new(Outbox::new(SessionId::new(id), limit, mailbox.clone()));
+        let sessions = (1..).zip(limits).map(|(id, &outbuf)| {
+            let outbox =
+                Arc::new(Outbox::new(SessionId::new(id), Options { outbuf, ..Options::default() }, mailbox.clone()));
             broadcaster.subscribe(outbox.clone());
             (outbox, Vec::new())
         });
