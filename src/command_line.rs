@@ -23,6 +23,12 @@ pub enum Directive {
     Export,
     /// Do not start the guest.
     NoStart,
+    /// Do not build the machine yet.
+    Preconfig,
+    /// Name the guest.
+    Name,
+    /// Give the guest a UUID.
+    Uuid,
     /// Write the process id to a file.
     Pidfile,
     /// Go to the background.
@@ -102,6 +108,27 @@ pub const OPTIONS: &[Spec] = &[
         help: "do not start the guest: serve no request before the QMP command cont",
         example: "-S",
         directive: Directive::NoStart,
+    },
+    Spec {
+        names: &["preconfig"],
+        value: None,
+        help: "do not start the guest before the QMP command x-exit-preconfig, and permit few commands until then",
+        example: "--preconfig",
+        directive: Directive::Preconfig,
+    },
+    Spec {
+        names: &["name"],
+        value: Some("[guest=]<name>[,debug-threads=on]"),
+        help: "the guest's name, for query-name",
+        example: "-name larder",
+        directive: Directive::Name,
+    },
+    Spec {
+        names: &["uuid"],
+        value: Some("<uuid>"),
+        help: "the guest's UUID, for query-uuid",
+        example: "-uuid 550e8400-e29b-41d4-a716-446655440000",
+        directive: Directive::Uuid,
     },
     Spec {
         names: &["daemonize"],

@@ -16,11 +16,12 @@ use signal_hook::iterator::Signals;
 use crate::background::Background;
 use crate::chardev::{BACKENDS, Chardev, Role};
 use crate::command_line::{Directive, Given, help, parse};
+use crate::identity::Uuid;
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
 use crate::monitor_options::MonitorOptions;
 use crate::pidfile::Pidfile;
-use crate::{background, trace};
+use crate::{background, identity, trace};
 
 /// Runs the daemon with these arguments.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -78,6 +79,9 @@ fn answer(given: &Given) -> Option<String> {
         | Directive::Qmp
         | Directive::NbdServer
         | Directive::NoStart
+        | Directive::Preconfig
+        | Directive::Name
+        | Directive::Uuid
         | Directive::Pidfile
         | Directive::Daemonize
         | Directive::Trace => None,
@@ -135,6 +139,18 @@ impl Setup {
                 Some(id) => self.monitor_on(id, Options::default()),
                 None => self.monitor(Chardev::parse_legacy(value).map_err(text)?, Options::default()),
             },
+            Directive::Preconfig => {
+                self.machine.begin_preconfig();
+                Ok(())
+            }
+            Directive::Name => {
+                self.machine.identity().name = identity::parse_name(value).map_err(text)?;
+                Ok(())
+            }
+            Directive::Uuid => {
+                self.machine.identity().uuid = Uuid::parse(value).map_err(text)?;
+                Ok(())
+            }
             Directive::Pidfile => {
                 self.pidfile = Some(Pidfile::create(value)?);
                 Ok(())

@@ -4,8 +4,10 @@
 pub mod background;
 pub mod chardev;
 pub mod command_line;
+mod commands;
 pub mod daemon;
 pub mod demo;
+pub mod identity;
 pub mod keyval;
 pub mod machine;
 pub mod monitor_options;

@@ -11,8 +11,11 @@ use block::export::Exports;
 use monitor::control::Control;
 use monitor::{Broadcaster, Endpoint, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
-use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, run_state};
+use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, machine, run_state};
 use vl::{Observer, SystemClock, Vm};
+
+use crate::commands::MachineCommands;
+use crate::identity::Identity;
 
 /// What `query-version` and `--version` call this program.
 pub const PACKAGE: &str = concat!("whystop ", env!("CARGO_PKG_VERSION"));
@@ -26,6 +29,7 @@ pub struct Machine {
     block: Arc<Block>,
     exports: Arc<Exports>,
     server: Server,
+    identity: Identity,
     end: (Sender<ShutdownCause>, Receiver<ShutdownCause>),
 }
 
@@ -40,7 +44,7 @@ impl Machine {
         vm.observe(MONITOR_PRIORITY, Arc::new(DelayedEvents(server.broadcaster())));
         let block = Arc::new(Block::new(vm.clone()));
         let exports = Arc::new(Exports::new(block.clone()));
-        Ok(Self { vm, block, exports, server, end: channel() })
+        Ok(Self { vm, block, exports, server, identity: Identity::default(), end: channel() })
     }
 
     /// The block layer.
@@ -56,6 +60,16 @@ impl Machine {
     /// What ends the machine: whatever is sent is the cause.
     pub fn end(&self) -> Sender<ShutdownCause> {
         self.end.0.clone()
+    }
+
+    /// Who the guest is.
+    pub const fn identity(&mut self) -> &mut Identity {
+        &mut self.identity
+    }
+
+    /// Begins the phase before the machine is built, which the QMP command `x-exit-preconfig` ends: the guest does not run.
+    pub fn begin_preconfig(&self) {
+        self.server.preconfig().begin();
     }
 
     /// Sets how the clients of the monitors are treated that are added from now on.
@@ -92,7 +106,7 @@ impl Machine {
     /// # Errors
     /// The system refuses a thread.
     pub fn start(self, start_guest: bool) -> io::Result<Running> {
-        let Self { vm, block, exports, server, end: (sender, end) } = self;
+        let Self { vm, block, exports, server, identity, end: (sender, end) } = self;
         let handle = server.handle();
         let quit = {
             let handle = handle.clone();
@@ -108,19 +122,23 @@ impl Machine {
             control::COMMANDS,
             introspect::COMMANDS,
             run_state::COMMANDS,
+            machine::COMMANDS,
             block_core::COMMANDS,
             block_export::COMMANDS,
         ];
         let control = Arc::new(Control::new(Version::of_package(PACKAGE), names.concat(), &INTROSPECTION, quit));
+        let preconfig = server.preconfig();
+        let built = !preconfig.is_on();
+        let of_machine = Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), start_guest });
         let mut commands = CommandTable::default();
         commands.extend(control::commands(&control));
         commands.extend(introspect::commands(&control));
         commands.extend(run_state::commands(&vm));
+        commands.extend(machine::commands(&of_machine));
         commands.extend(block_core::commands(&block));
         commands.extend(block_export::commands(&exports));
-        if start_guest {
-            // A machine that was never stopped needs no reset.
-            let _ = vm.transaction(|tx| tx.vm_start());
+        if built {
+            of_machine.start();
         }
         let monitor = server.spawn(Arc::new(commands))?;
         Ok(Running { vm, block, exports, handle, monitor, end })

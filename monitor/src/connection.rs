@@ -227,7 +227,7 @@ mod tests {
             let ran = Arc::new(AtomicUsize::new(0));
             let shared = Shared {
                 broadcaster: Arc::new(Broadcaster::new(Arc::clone(&mailbox))),
-                dispatcher: Dispatcher::new(Arc::new(commands(&ran)), mailbox),
+                dispatcher: Dispatcher::new(Arc::new(commands(&ran)), Arc::default(), mailbox),
                 buffer: vec![0; 300].into_boxed_slice(),
             };
             let connection = Connection::new(Stream::socket(OwnedFd::from(server)), outbox, b"hello\r\n");

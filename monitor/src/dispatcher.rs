@@ -8,6 +8,7 @@ use tracing::error;
 
 use crate::mailbox::Mailbox;
 use crate::outbox::Outbox;
+use crate::preconfig::Preconfig;
 use crate::request::Request;
 use crate::response::Response;
 use crate::workers::Workers;
@@ -18,6 +19,7 @@ const KEPT: usize = 64 << 10;
 /// Runs commands for every session. No lock is held while one runs.
 pub(crate) struct Dispatcher {
     commands: Arc<CommandTable>,
+    preconfig: Arc<Preconfig>,
     workers: Workers,
     scratch: Vec<u8>,
 }
@@ -32,16 +34,22 @@ pub(crate) enum Progress {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(commands: Arc<CommandTable>, mailbox: Arc<Mailbox>) -> Self {
-        Self { workers: Workers::new(Arc::clone(&commands), mailbox), commands, scratch: Vec::new() }
+    pub(crate) fn new(commands: Arc<CommandTable>, preconfig: Arc<Preconfig>, mailbox: Arc<Mailbox>) -> Self {
+        Self { workers: Workers::new(Arc::clone(&commands), mailbox), commands, preconfig, scratch: Vec::new() }
     }
 
     /// Answers a request: at once, or if the command may block, from a worker. One to be executed out-of-band never
     /// waits for a worker: the schema has no command that allows it and may block.
     pub(crate) fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
-        let command = self.commands.find(&request.execute);
-        if request.out_of_band || !command.is_some_and(|command| command.options().coroutine) {
-            run(&self.commands, request, outbox, &mut self.scratch);
+        let command = match find(&self.commands, &request, &self.preconfig) {
+            Ok(command) => command,
+            Err(error) => {
+                answer(outbox, &Response::error(request.id, error), &mut self.scratch);
+                return Progress::Answered;
+            }
+        };
+        if request.out_of_band || !command.options().coroutine {
+            run(command, request, outbox, &mut self.scratch);
             return Progress::Answered;
         }
         let id = request.id.clone();
@@ -57,30 +65,36 @@ impl Dispatcher {
 }
 
 /// Runs a command on this thread and puts the answer into `outbox`; `scratch` is where it is written before.
-pub(crate) fn run(commands: &CommandTable, request: Request, outbox: &Outbox, scratch: &mut Vec<u8>) {
-    let Request { execute, arguments, id, out_of_band } = request;
-    match find(commands, &execute, out_of_band) {
-        Err(error) => answer(outbox, &Response::error(id, error), scratch),
-        Ok(command) if execute.starts_with("query-") => loop {
+pub(crate) fn run(command: &Command, request: Request, outbox: &Outbox, scratch: &mut Vec<u8>) {
+    let Request { execute, arguments, id, .. } = request;
+    if execute.starts_with("query-") {
+        loop {
             let count = outbox.events();
             write(&Response::new(id.clone(), call(command, arguments.clone())), scratch);
             if outbox.answer_if_no_event_since(count, scratch) {
                 break;
             }
-        },
-        Ok(command) => answer(outbox, &Response::new(id, call(command, arguments)), scratch),
+        }
+    } else {
+        answer(outbox, &Response::new(id, call(command, arguments)), scratch);
     }
     if scratch.capacity() > KEPT {
         *scratch = Vec::new();
     }
 }
 
-/// The command of this name, if it may be executed.
-fn find<'a>(commands: &'a CommandTable, name: &str, out_of_band: bool) -> Result<&'a Command, Error> {
+/// The command that is asked for, if it may be executed.
+fn find<'a>(commands: &'a CommandTable, request: &Request, preconfig: &Preconfig) -> Result<&'a Command, Error> {
+    let name = &request.execute;
     let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
     let command = commands.find(name).ok_or_else(not_found)?;
-    if out_of_band && !command.options().allow_oob {
+    let options = command.options();
+    if request.out_of_band && !options.allow_oob {
         return Err(Error::generic(format!("The command {name} does not support OOB")));
+    }
+    if preconfig.is_on() && !options.allow_preconfig {
+        let desc = format!("The command '{name}' is permitted only after machine initialization has completed");
+        return Err(Error::generic(desc));
     }
     Ok(command)
 }
@@ -127,6 +141,7 @@ mod tests {
     }
 
     struct Bench {
+        preconfig: Arc<Preconfig>,
         mailbox: Arc<Mailbox>,
         outbox: Arc<Outbox>,
     }
@@ -134,11 +149,16 @@ mod tests {
     impl Bench {
         fn new() -> Self {
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-            Self { outbox: Arc::new(Outbox::new(SessionId(1), Options::default(), Arc::clone(&mailbox))), mailbox }
+            Self {
+                preconfig: Arc::default(),
+                outbox: Arc::new(Outbox::new(SessionId(1), Options::default(), Arc::clone(&mailbox))),
+                mailbox,
+            }
         }
 
         fn dispatcher(&self, commands: impl IntoIterator<Item = Command>) -> Dispatcher {
-            Dispatcher::new(Arc::new(commands.into_iter().collect()), Arc::clone(&self.mailbox))
+            let commands = Arc::new(commands.into_iter().collect());
+            Dispatcher::new(commands, Arc::clone(&self.preconfig), Arc::clone(&self.mailbox))
         }
 
         fn run(&self, dispatcher: &mut Dispatcher, execute: &str) -> Progress {
@@ -181,6 +201,26 @@ mod tests {
             assert_eq!(bench.request(&mut dispatcher, execute, true), Progress::Answered);
             assert_eq!(bench.queued(), format!("{answer}\r\n"));
         }
+    }
+
+    #[test]
+    fn before_the_machine_is_built_only_those_commands_run_that_allow_it() {
+        let bench = Bench::new();
+        bench.preconfig.begin();
+        let options = CommandOptions { allow_preconfig: true, ..CommandOptions::default() };
+        let allows = Command::new("query-name", options, |_| Ok(Box::new(7)));
+        let cont = command("cont", false, || Ok(Command::empty()));
+        let mut dispatcher = bench.dispatcher([allows, cont]);
+        bench.run(&mut dispatcher, "query-name");
+        assert_eq!(bench.queued(), "{\"return\": 7}\r\n");
+        bench.run(&mut dispatcher, "cont");
+        let desc = "The command 'cont' is permitted only after machine initialization has completed";
+        assert_eq!(bench.queued(), format!(r#"{{"error": {{"class": "GenericError", "desc": "{desc}"}}}}"#) + "\r\n");
+
+        assert!(bench.preconfig.end());
+        bench.run(&mut dispatcher, "cont");
+        assert_eq!(bench.queued(), "{\"return\": {}}\r\n");
+        assert!(!bench.preconfig.end(), "it ends once");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::event_loop::EventLoop;
 use crate::greeting::Version;
 use crate::mailbox::{Mailbox, Notice};
 use crate::options::Options;
+use crate::preconfig::Preconfig;
 use crate::transport::{Connector, Endpoint, Listener, open_stdio};
 
 /// How much is read of one client before others have their turn.
@@ -27,6 +28,7 @@ pub struct Server {
     broadcaster: Arc<Broadcaster>,
     event_loop: EventLoop,
     options: Options,
+    preconfig: Arc<Preconfig>,
 }
 
 /// Reaches a server from elsewhere, also from its own commands.
@@ -44,7 +46,7 @@ impl Server {
         let mailbox = Arc::new(Mailbox::new()?);
         let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
         let event_loop = EventLoop::new(Arc::clone(&mailbox), Arc::clone(&broadcaster), version.greeting())?;
-        Ok(Self { mailbox, broadcaster, event_loop, options: Options::default() })
+        Ok(Self { mailbox, broadcaster, event_loop, options: Options::default(), preconfig: Arc::default() })
     }
 
     /// Sets how the clients of the endpoints are treated that are added from now on.
@@ -60,6 +62,11 @@ impl Server {
     /// A handle, which may outlive the server.
     pub fn handle(&self) -> Handle {
         Handle { mailbox: Arc::clone(&self.mailbox) }
+    }
+
+    /// What says which commands are permitted now.
+    pub fn preconfig(&self) -> Arc<Preconfig> {
+        Arc::clone(&self.preconfig)
     }
 
     /// Listens at `endpoint` for any number of clients, each with a session of its own. They are served once the server
@@ -102,7 +109,7 @@ impl Server {
     /// # Errors
     /// Waiting for the clients failed.
     pub fn run(self, commands: Arc<CommandTable>) -> io::Result<()> {
-        let dispatcher = Dispatcher::new(commands, self.mailbox);
+        let dispatcher = Dispatcher::new(commands, self.preconfig, self.mailbox);
         let buffer = vec![0; BUFFER].into_boxed_slice();
         self.event_loop.run(Shared { broadcaster: self.broadcaster, dispatcher, buffer })
     }

@@ -52,7 +52,7 @@ impl Workers {
         Self { pool: Arc::new(Pool { commands, mailbox, state, changed }) }
     }
 
-    /// Takes a request, which a notice follows when it is answered. A session must not submit another one before, so
+    /// Takes a request for a command that there is; a notice follows when it is answered. A session must not submit another one before, so
     /// that what waits here is bounded by the number of sessions.
     ///
     /// # Errors
@@ -89,8 +89,10 @@ impl Pool {
     fn work(&self) {
         let mut scratch = Vec::new();
         while let Some(Job { request, outbox }) = self.next_job() {
-            if !outbox.is_closed() {
-                dispatcher::run(&self.commands, request, &outbox, &mut scratch);
+            if let Some(command) = self.commands.find(&request.execute)
+                && !outbox.is_closed()
+            {
+                dispatcher::run(command, request, &outbox, &mut scratch);
             }
             self.mailbox.post(Notice::Answered(outbox.session()));
         }

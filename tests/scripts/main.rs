@@ -48,6 +48,7 @@ scripts! {
     json_dialect
     late_client_asks_after_resume
     late_client_asks_why
+    name_and_uuid
     nbd_server
     negotiation
     not_started_yet
@@ -57,6 +58,8 @@ scripts! {
     policy_ignore_reads
     policy_report
     policy_stop_for_reads
+    preconfig
+    preconfig_and_not_started
     query_qmp_schema
     quit
     quit_while_held

@@ -1,0 +1,47 @@
+//! `machine.json` served from what the command line said.
+
+use std::sync::Arc;
+
+use monitor::Preconfig;
+use qapi_schema::Error;
+use qapi_schema::machine::{Commands, NameInfo, UuidInfo};
+use vl::Vm;
+
+use crate::identity::Identity;
+
+/// The commands of the machine as a whole.
+pub(crate) struct MachineCommands {
+    pub(crate) identity: Identity,
+    pub(crate) preconfig: Arc<Preconfig>,
+    pub(crate) vm: Arc<Vm>,
+    /// Whether the guest runs once the machine is built.
+    pub(crate) start_guest: bool,
+}
+
+impl MachineCommands {
+    /// The machine is built: the guest runs, if it is to.
+    pub(crate) fn start(&self) {
+        if self.start_guest {
+            // A machine that was never stopped needs no reset.
+            let _ = self.vm.transaction(|tx| tx.vm_start());
+        }
+    }
+}
+
+impl Commands for MachineCommands {
+    fn query_name(&self) -> Result<NameInfo, Error> {
+        Ok(NameInfo { name: self.identity.name.clone() })
+    }
+
+    fn query_uuid(&self) -> Result<UuidInfo, Error> {
+        Ok(UuidInfo { uuid: self.identity.uuid.to_string() })
+    }
+
+    fn x_exit_preconfig(&self) -> Result<(), Error> {
+        if !self.preconfig.end() {
+            return Err(Error::generic("The command is permitted only before machine initialization"));
+        }
+        self.start();
+        Ok(())
+    }
+}
