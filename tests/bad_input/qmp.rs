@@ -77,6 +77,21 @@ fn ten_mebibytes_without_an_end_are_refused_or_waited_out() {
 }
 
 #[test]
+fn a_request_beyond_the_limit_of_size_is_refused_and_what_follows_understood() {
+    let daemon = daemon();
+    for (before, after) in [("{\"execute\": \"", "\"}"), ("[", ""), ("{\"a\": [\"", "\"]}")] {
+        let mut input = before.as_bytes().to_vec();
+        input.resize(65 * MIB, b'7');
+        input.extend_from_slice(after.as_bytes());
+        // Whatever is left open is forgotten.
+        input.extend_from_slice(b"\n\xff\n");
+        let errors = say(&daemon, &input);
+        assert_eq!(errors.first().map(String::as_str), Some("JSON token size limit exceeded"), "{before}");
+    }
+    goes_on(daemon);
+}
+
+#[test]
 fn garbage_is_refused_and_what_follows_understood() {
     let daemon = daemon();
     for seed in 0..16 {

@@ -1,6 +1,8 @@
 //! The daemon under test: the real binary in a directory of its own, which ends with the test.
 
 use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -10,7 +12,6 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tempfile::TempDir;
 
-use super::qmp::QmpClient;
 use super::{DEADLINE, await_readable};
 
 /// The binary.
@@ -27,14 +28,19 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a daemon in `directory`, and waits until it serves.
     pub fn start(directory: TempDir, options: &[impl AsRef<str>]) -> Result<Self, String> {
+        let mut command = whystop();
+        let nbd = format!("addr.type=unix,addr.path={}", directory.path().join("nbd.sock").display());
+        command.args(["--nbd-server", &nbd]).args(options.iter().map(AsRef::as_ref));
+        Self::run(command, directory, "qmp")
+    }
+
+    /// Runs any daemon with these options, and one with a monitor on the character device `qmp`.
+    pub fn run(mut command: Command, directory: TempDir, monitor: &str) -> Result<Self, String> {
         let path = |name: &str| directory.path().join(name).display().to_string();
         let stderr = File::create(path("stderr")).expect("a writable directory");
-        let mut command = whystop();
         command
             .args(["--chardev", &format!("socket,id=qmp,path={},server=on,wait=off", path("qmp.sock"))])
-            .args(["--monitor", "qmp"])
-            .args(["--nbd-server", &format!("addr.type=unix,addr.path={}", path("nbd.sock"))])
-            .args(options.iter().map(AsRef::as_ref))
+            .args(["--monitor", monitor])
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stderr(stderr);
@@ -83,7 +89,12 @@ impl Daemon {
     /// but the daemon itself.
     fn await_greeting(&mut self) -> Result<(), String> {
         let start = Instant::now();
-        while !QmpClient::open(&self.qmp_socket()).is_ok_and(|mut client| client.receive().is_ok()) {
+        let greets = |socket: PathBuf| {
+            let mut stream = UnixStream::connect(socket)?;
+            stream.set_read_timeout(Some(DEADLINE))?;
+            stream.read_exact(&mut [0])
+        };
+        while greets(self.qmp_socket()).is_err() {
             if let Some(status) = self.child.try_wait().map_err(|error| error.to_string())? {
                 return Err(format!("the daemon did not start: {status}\n{}", self.stderr()));
             }

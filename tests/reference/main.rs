@@ -1,0 +1,22 @@
+//! The monitor beside the one of QEMU's own storage daemon: the same bytes to both, and the same said by both.
+//!
+//! Compared are the kind of every reply, the class of an error and its words up to what it quotes, and the id; of commands
+//! that do something, not the words. Where the reference aborts, ours answers with an error and lives. The inputs are
+//! tables: `stream` for what is no request, `requests` for what is one, well or badly formed, `commands` for what both
+//! daemons can do.
+//!
+//! Where ours departs is not in the tables: a number beyond the range of a double is an error (QEMU takes it for
+//! infinite, which no reply can say); `block_resize` of an unknown device is DeviceNotFound, and with both a device and
+//! a node it is refused.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod commands;
+mod conversation;
+mod pair;
+mod pretty;
+mod requests;
+mod stream;
