@@ -74,9 +74,9 @@ pub const OPTIONS: &[Spec] = &[
     },
     Spec {
         names: &["monitor", "mon"],
-        value: Some("[chardev=]<id>[,mode=control][,pretty=on|off][,outbuf=<bytes>]"),
+        value: Some("[chardev=]<id>[,mode=control][,pretty=on|off][,outbuf=<bytes>][,max-clients=<n>]"),
         help: "serve QMP on a character device, indented for people if pretty; \
-               keep outbuf bytes (1M) for a client that does not read",
+               keep outbuf bytes (1M) for a client that does not read; serve max-clients (1024) at a time",
         example: "--monitor qmp0",
         directive: Directive::Monitor,
     },

@@ -10,6 +10,7 @@ use monitor::Options;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
 use qapi_schema::run_state::ShutdownCause;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -43,6 +44,7 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
         return background::start().map_err(|error| format!("--daemonize: {error}"));
     }
     trace::to_stderr(given.iter().rfind(|given| given.spec.directive == Directive::Trace))?;
+    allow_descriptors();
     let mut setup = Setup::new().map_err(|error| error.to_string())?;
     for given in given {
         setup.carry_out(given).map_err(|error| format!("{}: {error}", given.name()))?;
@@ -177,6 +179,14 @@ impl Setup {
                 machine.connect(endpoint, reconnect).map_err(text)
             }
         }
+    }
+}
+
+/// As many descriptors as the system grants: monitors may have a thousand clients.
+fn allow_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "cannot raise the number of descriptors");
     }
 }
 

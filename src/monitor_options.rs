@@ -10,6 +10,9 @@ use crate::keyval::Argument;
 /// How much may be kept for a client. Less would not hold an event, and of more a thousand clients would fill the memory.
 const OUTBUF: RangeInclusive<u64> = 4 << 10..=1 << 30;
 
+/// How many clients one monitor may have.
+const MAX_CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
+
 /// A monitor as the command line spells it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MonitorOptions {
@@ -38,6 +41,9 @@ impl MonitorOptions {
             if let Some(outbuf) = within(members, "outbuf", &OUTBUF)? {
                 options.outbuf = outbuf;
             }
+            if let Some(max_clients) = within(members, "max-clients", &MAX_CLIENTS)? {
+                options.max_clients = max_clients;
+            }
             Ok(Self { chardev: members.required("chardev")?, id: members.optional("id")?, options })
         })
     }
@@ -57,8 +63,8 @@ mod tests {
 
     #[test]
     fn a_monitor_is_a_chardev_and_options() {
-        let parsed = MonitorOptions::parse("c,mode=control,pretty=on,id=m,outbuf=64k").expect("valid");
-        let options = Options { outbuf: 64 << 10, pretty: true };
+        let parsed = MonitorOptions::parse("c,mode=control,pretty=on,id=m,outbuf=64k,max-clients=7").expect("valid");
+        let options = Options { outbuf: 64 << 10, pretty: true, max_clients: 7 };
         assert_eq!(parsed, MonitorOptions { chardev: "c".into(), id: Some("m".into()), options });
         assert_eq!(MonitorOptions::parse("chardev=c").expect("valid").options, Options::default());
     }
@@ -71,6 +77,7 @@ mod tests {
             ("c,outbuf=4095", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=2G", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=much", "Invalid parameter type for 'outbuf', expected: integer"),
+            ("c,max-clients=0", "Parameter 'max-clients' expects an integer from 1 to 1000000"),
             ("c,pretty=very", "Parameter 'pretty' expects 'on' or 'off'"),
             ("c,colour=red", "Parameter 'colour' is unexpected"),
         ] {

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::mem::replace;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use qapi_schema::Error;
 use tracing::{debug, warn};
 
 use crate::broadcaster::Broadcaster;
@@ -12,6 +14,7 @@ use crate::connection::{Connection, Shared};
 use crate::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::outbox::{Outbox, SessionId};
+use crate::response::Response;
 use crate::transport::{Batch, Connector, Listener, Poller, Ready, Source, Stream};
 
 /// How long clients that do not read may delay the end.
@@ -26,12 +29,22 @@ pub(crate) struct EventLoop {
     broadcaster: Arc<Broadcaster>,
     greeting: Vec<u8>,
     poller: Poller,
-    listeners: Vec<(Listener, Options)>,
+    listeners: Vec<Served>,
     connectors: Vec<(Connector, Options)>,
-    connections: HashMap<SessionId, Connection>,
+    /// Each with the listener that it came to, if any.
+    connections: HashMap<SessionId, (Connection, Option<usize>)>,
     sessions: u64,
     /// When to give up, while the last output is being written.
     ends_at: Option<Instant>,
+}
+
+/// A listener and its clients.
+struct Served {
+    listener: Listener,
+    options: Options,
+    clients: usize,
+    /// Clients have been refused since there was room the last time.
+    refusing: bool,
 }
 
 impl EventLoop {
@@ -55,7 +68,7 @@ impl EventLoop {
     /// Accepts clients of `listener`.
     pub(crate) fn add_listener(&mut self, mut listener: Listener, options: Options) -> io::Result<()> {
         listener.watch(&self.poller, listener_source(self.listeners.len()))?;
-        self.listeners.push((listener, options));
+        self.listeners.push(Served { listener, options, clients: 0, refusing: false });
         Ok(())
     }
 
@@ -69,10 +82,14 @@ impl EventLoop {
 
     /// Serves a client.
     pub(crate) fn add_stream(&mut self, stream: Stream, options: Options) -> SessionId {
+        self.add_session(stream, options, None)
+    }
+
+    fn add_session(&mut self, stream: Stream, options: Options, listener: Option<usize>) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
-        self.connections.insert(session, Connection::new(stream, outbox, &self.greeting));
+        self.connections.insert(session, (Connection::new(stream, outbox, &self.greeting), listener));
         debug!(session = session.0, "client connected");
         self.mailbox.post(Notice::Output(session));
         session
@@ -113,7 +130,7 @@ impl EventLoop {
 
     /// When something happens by itself.
     fn deadline(&self) -> Option<Instant> {
-        let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
+        let listeners = self.listeners.iter().filter_map(|served| served.listener.deadline());
         let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
         listeners.chain(connectors).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
     }
@@ -153,7 +170,7 @@ impl EventLoop {
             Notice::Output(session) => self.serve(session, false, shared),
             Notice::Overflow(session) => warn!(session = session.0, "client does not read: its events are dropped"),
             Notice::Answered(session) => {
-                if let Some(connection) = self.connections.get_mut(&session) {
+                if let Some((connection, _)) = self.connections.get_mut(&session) {
                     connection.unblock();
                 }
                 self.serve(session, false, shared);
@@ -166,7 +183,7 @@ impl EventLoop {
 
     /// Gives a client its turn.
     fn serve(&mut self, session: SessionId, readable: bool, shared: &mut Shared) {
-        let Some(connection) = self.connections.get_mut(&session) else { return };
+        let Some((connection, _)) = self.connections.get_mut(&session) else { return };
         if self.ends_at.is_some() {
             connection.end_input();
         }
@@ -190,7 +207,7 @@ impl EventLoop {
 
     fn close(&mut self, session: SessionId, shared: &mut Shared) {
         self.broadcaster.unsubscribe(session);
-        let Some(mut connection) = self.connections.remove(&session) else { return };
+        let Some((mut connection, listener)) = self.connections.remove(&session) else { return };
         debug!(session = session.0, "client disconnected");
         if self.ends_at.is_some() {
             connection.stream().finish(&mut shared.buffer);
@@ -201,23 +218,29 @@ impl EventLoop {
             connector.disconnected(session, now);
         }
         // There is room for another one.
+        if let Some(served) = listener.and_then(|index| self.listeners.get_mut(index)) {
+            served.clients -= 1;
+            served.refusing = false;
+        }
         self.resume_listeners(|_| true);
     }
 
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTED {
-            let Some((listener, options)) = self.listeners.get_mut(index) else { return };
-            match listener.accept(Instant::now()) {
+            let Some(served) = self.listeners.get_mut(index) else { return };
+            match served.listener.accept(Instant::now()) {
+                Ok(Some(stream)) if served.clients >= served.options.max_clients => served.refuse(&stream),
                 Ok(Some(stream)) => {
-                    let options = *options;
-                    self.add_stream(stream, options)
+                    served.clients += 1;
+                    let options = served.options;
+                    self.add_session(stream, options, Some(index));
                 }
                 Ok(None) => return,
                 Err(error) => {
                     warn!(%error, "cannot accept clients for a while");
                     return self.watch_listener(index);
                 }
-            };
+            }
         }
     }
 
@@ -232,7 +255,7 @@ impl EventLoop {
     /// Ends the rest of those listeners whose deadline is `due`.
     fn resume_listeners(&mut self, due: impl Fn(Instant) -> bool) {
         for index in 0..self.listeners.len() {
-            let Some((listener, _)) = self.listeners.get_mut(index) else { return };
+            let Some(Served { listener, .. }) = self.listeners.get_mut(index) else { return };
             if listener.deadline().is_some_and(&due) {
                 listener.resume();
                 self.watch_listener(index);
@@ -241,7 +264,7 @@ impl EventLoop {
     }
 
     fn watch_listener(&mut self, index: usize) {
-        let Some((listener, _)) = self.listeners.get_mut(index) else { return };
+        let Some(Served { listener, .. }) = self.listeners.get_mut(index) else { return };
         if let Err(error) = listener.watch(&self.poller, listener_source(index)) {
             warn!(endpoint = %listener.endpoint(), %error, "cannot accept clients any more");
         }
@@ -255,6 +278,22 @@ impl EventLoop {
         for session in self.connections.keys().copied().collect::<Vec<_>>() {
             self.serve(session, false, shared);
         }
+    }
+}
+
+impl Served {
+    /// Tells a client that there are too many, in place of the greeting, and leaves it.
+    fn refuse(&mut self, stream: &Stream) {
+        let max = self.options.max_clients;
+        if !replace(&mut self.refusing, true) {
+            warn!(endpoint = %self.listener.endpoint(), max, "too many clients: those who come now are refused");
+        }
+        let error = Error::generic(format!("Too many clients: this monitor serves {max} at a time"));
+        let mut message = Vec::new();
+        Response::error(None, error).write(&mut message);
+        // Whoever does not take it is left without.
+        let _ = stream.write(&message);
+        stream.finish(&mut [0; 512]);
     }
 }
 

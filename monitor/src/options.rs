@@ -8,10 +8,12 @@ pub struct Options {
     pub outbuf: usize,
     /// Whether messages are indented for people.
     pub pretty: bool,
+    /// How many clients are served at once, of those that connect to a socket. Others are told so and left.
+    pub max_clients: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { outbuf: 1 << 20, pretty: false }
+        Self { outbuf: 1 << 20, pretty: false, max_clients: 1024 }
     }
 }

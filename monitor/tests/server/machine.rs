@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use monitor::{Broadcaster, Endpoint, Handle, Server, Version};
+use monitor::{Broadcaster, Endpoint, Handle, Options, Server, Version};
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Command, CommandOptions, CommandTable, Error, Event, EventSink, Members, Reply, Wire};
 use serde_json::{Value, json};
@@ -89,9 +89,19 @@ pub fn start() -> Running {
 
 /// A server with more endpoints.
 pub fn start_with(more: impl FnOnce(&mut Server)) -> Running {
+    start_server(Options::default(), more)
+}
+
+/// A server that treats clients otherwise.
+pub fn start_limited(options: Options) -> Running {
+    start_server(options, |_| ())
+}
+
+fn start_server(options: Options, more: impl FnOnce(&mut Server)) -> Running {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("qmp");
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
+    server.set_options(options);
     server.listen(&Endpoint::Unix(path.clone())).expect("a free path");
     more(&mut server);
     let machine = Arc::new(Machine { running: Mutex::new(true), broadcaster: server.broadcaster() });

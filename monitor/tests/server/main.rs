@@ -7,6 +7,7 @@ mod client;
 mod endpoints;
 mod events;
 mod machine;
+mod many_clients;
 mod out_of_band;
 mod sessions;
 mod shutdown;
