@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Client, Daemon, connect, contestants, micros, percentile, row};
 
 mod support;
@@ -17,7 +18,8 @@ const COMMAND: &str = "{\"execute\": \"query-version\"}\n";
 const ROUNDS: usize = 20_000;
 const PIPELINED: usize = 200_000;
 const STARTS: usize = 20;
-const SESSIONS: u64 = 200;
+const SESSIONS: u64 = 1_000;
+const EVENTS: usize = 200;
 
 fn main() {
     let arguments: Vec<_> = env::args().collect();
@@ -27,7 +29,10 @@ fn main() {
         return echo(Path::new(socket));
     }
     let (mut p50, mut p99) = floor();
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("descriptors for all sessions");
     let (mut start, mut rate, mut idle, mut session) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut to_all = Vec::new();
     for (name, program) in contestants() {
         start.push((name, micros(median((0..STARTS).map(|_| exec_to_greeting(name, &program)))) / 1e3));
         let daemon = Daemon::start(name, &program, &[]);
@@ -39,9 +44,10 @@ fn main() {
         rate.push((name, pipelined(client)));
         if name == "whystop" {
             let before = daemon.resident();
-            let clients: Vec<_> = (0..SESSIONS).map(|_| daemon.client()).collect();
+            let mut clients: Vec<_> = (0..SESSIONS).map(|_| daemon.client()).collect();
             session.push((name, (daemon.resident() - before) as f64 / SESSIONS as f64));
-            drop(clients);
+            let mut sample = events_to_all(&mut clients);
+            to_all.extend([50, 99].map(|share| ("whystop", micros(percentile(&mut sample, share)) / 1e3)));
         }
     }
     row("round trip, median", "us", &p50);
@@ -50,6 +56,7 @@ fn main() {
     row("exec to greeting, median", "ms", &start);
     row("resident memory, idle", "MiB", &idle);
     row("resident memory, further session", "KiB", &session);
+    row("event at 1,000 sessions, 50 and 99", "ms", &to_all);
 }
 
 type Figures = Vec<(&'static str, f64)>;
@@ -98,6 +105,22 @@ fn round_trips(client: &mut Client) -> Vec<Duration> {
         start.elapsed()
     };
     (0..ROUNDS).map(measure).collect()
+}
+
+/// How long after a command the event that it causes has been read by every session.
+fn events_to_all(clients: &mut [Client]) -> Vec<Duration> {
+    let (first, others) = clients.split_first_mut().expect("sessions");
+    let measure = |number| {
+        let start = Instant::now();
+        let command = if number % 2 == 0 { "stop" } else { "cont" };
+        // The event precedes the reply.
+        first.call(&format!("{{\"execute\": \"{command}\"}}"));
+        others.iter_mut().for_each(|client| drop(client.receive()));
+        let elapsed = start.elapsed();
+        first.receive();
+        elapsed
+    };
+    (0..EVENTS).map(measure).collect()
 }
 
 /// Commands per second when they are sent without waiting for the replies.
