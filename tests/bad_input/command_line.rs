@@ -67,6 +67,12 @@ fn a_value_that_is_malformed_is_quoted() {
     each_is_refused(
         directory().path(),
         &[
+            (&["-uuid", "550e8400"], "--uuid: '550e8400' is not a UUID"),
+            (&["-name", "a,process=b"], "--name: Parameter 'process' is unexpected"),
+            (
+                &["--monitor", "c,max-clients=0"],
+                "--monitor: Parameter 'max-clients' expects an integer from 1 to 1000000",
+            ),
             (&["--blockdev", "file,node-name"], "--blockdev: Expected '=' after parameter 'node-name'"),
             (&["--blockdev", "file,=x"], "--blockdev: Invalid parameter ''"),
             (&["--blockdev", "null-co,a.b=1,a=2"], "--blockdev: Parameters 'a.*' used inconsistently"),
