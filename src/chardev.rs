@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use monitor::Endpoint;
+use monitor::Address;
 use qapi_schema::Error;
 
 use crate::keyval::Argument;
@@ -13,7 +13,7 @@ pub enum Chardev {
     /// A socket.
     Socket {
         /// Where.
-        endpoint: Endpoint,
+        address: Address,
         /// Which side listens.
         role: Role,
     },
@@ -49,11 +49,11 @@ impl Chardev {
                 "stdio" => Self::Stdio,
                 "socket" => {
                     let path: Option<String> = members.optional("path")?;
-                    let endpoint = match path {
-                        Some(path) => Endpoint::Unix(path.into()),
-                        None => tcp(&members.required::<String>("host")?, &members.required::<String>("port")?)?,
+                    let address = match path {
+                        Some(path) => Address::Unix(path.into()),
+                        None => inet(members.required("host")?, &members.required::<String>("port")?)?,
                     };
-                    Self::Socket { endpoint, role: Role::read(members)? }
+                    Self::Socket { address, role: Role::read(members)? }
                 }
                 _ => return Err(Error::generic(format!("'{backend}' is not a valid char driver name"))),
             };
@@ -70,15 +70,15 @@ impl Chardev {
             return Ok(Self::Stdio);
         }
         let (place, options) = text.split_once(',').unwrap_or((text, ""));
-        let endpoint = if let Some(path) = place.strip_prefix("unix:") {
-            Endpoint::Unix(path.into())
+        let address = if let Some(path) = place.strip_prefix("unix:") {
+            Address::Unix(path.into())
         } else if let Some((host, port)) = place.strip_prefix("tcp:").and_then(|place| place.rsplit_once(':')) {
-            tcp(host, port)?
+            inet(host.to_owned(), port)?
         } else {
             return Err(Error::generic(format!("'{place}' is not a valid char driver")));
         };
         let role = Argument::parse(&long_form(options), None)?.read(Role::read)?;
-        Ok(Self::Socket { endpoint, role })
+        Ok(Self::Socket { address, role })
     }
 }
 
@@ -102,9 +102,9 @@ impl Role {
     }
 }
 
-fn tcp(host: &str, port: &str) -> Result<Endpoint, Error> {
+fn inet(host: String, port: &str) -> Result<Address, Error> {
     let port = port.parse().map_err(|_| Error::generic(format!("'{port}' is not a port")))?;
-    Endpoint::tcp(host, port).map_err(|error| Error::generic(error.to_string()))
+    Ok(Address::inet(host, port))
 }
 
 /// QEMU's short form of switches: `server` for `server=on`, `nowait` for `wait=off`.
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn unix(role: Role) -> Chardev {
-        Chardev::Socket { endpoint: Endpoint::Unix("q".into()), role }
+        Chardev::Socket { address: Address::Unix("q".into()), role }
     }
 
     #[test]
@@ -139,8 +139,8 @@ mod tests {
     fn the_short_option_says_the_same() {
         assert_eq!(Chardev::parse_legacy("unix:q,server=on,wait=off"), Ok(unix(Role::Server)));
         assert_eq!(Chardev::parse_legacy("unix:q"), Ok(unix(Role::Client { reconnect: None })));
-        let endpoint = Endpoint::Tcp(([127, 0, 0, 1], 4444).into());
-        let tcp = Chardev::Socket { endpoint, role: Role::Server };
+        let address = Address::inet("127.0.0.1", 4444);
+        let tcp = Chardev::Socket { address, role: Role::Server };
         assert_eq!(Chardev::parse_legacy("tcp:127.0.0.1:4444,server=on"), Ok(tcp));
     }
 

@@ -174,9 +174,9 @@ impl Setup {
         machine.set_monitor_options(options);
         match chardev {
             Chardev::Stdio => machine.stdio().map_err(text),
-            Chardev::Socket { endpoint, role: Role::Server } => machine.listen(&endpoint).map_err(text),
-            Chardev::Socket { endpoint, role: Role::Client { reconnect } } => {
-                machine.connect(endpoint, reconnect).map_err(text)
+            Chardev::Socket { address, role: Role::Server } => machine.listen(&address).map_err(text),
+            Chardev::Socket { address, role: Role::Client { reconnect } } => {
+                machine.connect(address, reconnect).map_err(text)
             }
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use block::block::Block;
 use block::export::Exports;
 use monitor::control::Control;
-use monitor::{Broadcaster, Endpoint, Handle, Options, Server, Version};
+use monitor::{Address, Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
 use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, machine, run_state};
 use vl::{Observer, SystemClock, Vm};
@@ -77,20 +77,20 @@ impl Machine {
         self.server.set_options(options);
     }
 
-    /// Serves QMP to any number of clients that connect to `endpoint`.
+    /// Serves QMP to any number of clients that connect to `address`.
     ///
     /// # Errors
-    /// The endpoint is in use, not allowed, or can't be created.
-    pub fn listen(&mut self, endpoint: &Endpoint) -> io::Result<()> {
-        self.server.listen(endpoint).map(drop)
+    /// The address is in use, not allowed, or can't be created.
+    pub fn listen(&mut self, address: &Address) -> io::Result<()> {
+        self.server.listen(address).map(drop)
     }
 
-    /// Serves QMP to whoever listens at `endpoint`.
+    /// Serves QMP to whoever listens at `address`.
     ///
     /// # Errors
     /// Nobody listens there, and there is no interval to try again.
-    pub fn connect(&mut self, endpoint: Endpoint, reconnect: Option<Duration>) -> io::Result<()> {
-        self.server.connect(endpoint, reconnect)
+    pub fn connect(&mut self, address: Address, reconnect: Option<Duration>) -> io::Result<()> {
+        self.server.connect(address, reconnect)
     }
 
     /// Serves QMP on standard input and output.

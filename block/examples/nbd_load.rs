@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn parse_address(text: &str) -> Result<Address, Box<dyn Error>> {
     match text.rsplit_once(':') {
-        Some((host, port)) => Ok(Address::Inet { host: host.into(), port: port.parse()? }),
+        Some((host, port)) => Ok(Address::inet(host, port.parse()?)),
         None => Ok(Address::Unix(text.into())),
     }
 }

@@ -227,7 +227,7 @@ fn address(address: SocketAddress) -> Result<Address, Error> {
     match address.r#type {
         SocketAddressKind::Unix(UnixSocketAddress { path }) => Ok(Address::Unix(path.into())),
         SocketAddressKind::Inet(InetSocketAddress { host, port }) => match port.parse() {
-            Ok(port) => Ok(Address::Inet { host, port }),
+            Ok(port) => Ok(Address::inet(host, port)),
             Err(_) => Err(Error::generic(format!(
                 "address resolution failed for {host}:{port}: port must be a number from 0 to 65535"
             ))),

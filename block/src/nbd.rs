@@ -3,14 +3,12 @@
 //! The route of a request: [`server`] accepts a client, its `connection` negotiates ([`negotiation`]) and decodes
 //! ([`transmission`]), a [`Disk`] executes. The protocol cores know no sockets, and nothing here knows the error policy.
 
-mod address;
 pub mod client;
 mod connection;
 mod disk;
 mod export;
 mod fields;
 mod input;
-mod listener;
 pub mod negotiation;
 pub mod protocol;
 pub mod server;
@@ -18,7 +16,6 @@ mod socket;
 pub mod transmission;
 mod wake;
 
-pub use address::Address;
 pub use disk::Disk;
 pub use export::{ExportOptions, Removal, RemovalError};
-pub use listener::StartError;
+pub use sockets::Address;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use monitor::{Endpoint, Server, Version};
+use monitor::{Address, Server, Version};
 use qapi_schema::{Command, CommandOptions, CommandTable, Error, Reply};
 use serde_json::json;
 
@@ -15,13 +15,13 @@ fn main() -> io::Result<()> {
     let mut server = Server::new(&Version::of_package("serve 0.1"))?;
     for argument in env::args().skip(1) {
         match argument.split_once(':') {
-            Some(("unix", path)) => println!("listening at {}", server.listen(&Endpoint::Unix(path.into()))?),
+            Some(("unix", path)) => println!("listening at {:?}", server.listen(&Address::Unix(path.into()))?),
             Some(("tcp", port)) => {
-                let endpoint = Endpoint::tcp("localhost", port.parse().map_err(io::Error::other)?)?;
-                println!("listening at {}", server.listen(&endpoint)?);
+                let address = Address::inet("localhost", port.parse().map_err(io::Error::other)?);
+                println!("listening at {:?}", server.listen(&address)?);
             }
             Some(("connect", path)) => {
-                server.connect(Endpoint::Unix(path.into()), Some(Duration::from_millis(100)))?;
+                server.connect(Address::Unix(path.into()), Some(Duration::from_millis(100)))?;
             }
             _ => server.stdio()?,
         }

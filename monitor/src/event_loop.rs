@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use qapi_schema::Error;
+use sockets::Address;
 use tracing::{debug, warn};
 
 use crate::broadcaster::Broadcaster;
@@ -29,18 +30,19 @@ pub(crate) struct EventLoop {
     broadcaster: Arc<Broadcaster>,
     greeting: Vec<u8>,
     poller: Poller,
-    listeners: Vec<Served>,
+    /// Each with the place that it is a way to.
+    listeners: Vec<(Listener, usize)>,
+    places: Vec<Place>,
     connectors: Vec<(Connector, Options)>,
-    /// Each with the listener that it came to, if any.
+    /// Each with the place that it came to, if any.
     connections: HashMap<SessionId, (Connection, Option<usize>)>,
     sessions: u64,
     /// When to give up, while the last output is being written.
     ends_at: Option<Instant>,
 }
 
-/// A listener and its clients.
-struct Served {
-    listener: Listener,
+/// What clients connect to by one or several listeners: a name can stand for several addresses.
+struct Place {
     options: Options,
     clients: usize,
     /// Clients have been refused since there was room the last time.
@@ -58,6 +60,7 @@ impl EventLoop {
             greeting,
             poller,
             listeners: Vec::new(),
+            places: Vec::new(),
             connectors: Vec::new(),
             connections: HashMap::new(),
             sessions: 0,
@@ -65,10 +68,18 @@ impl EventLoop {
         })
     }
 
-    /// Accepts clients of `listener`.
-    pub(crate) fn add_listener(&mut self, mut listener: Listener, options: Options) -> io::Result<()> {
-        listener.watch(&self.poller, listener_source(self.listeners.len()))?;
-        self.listeners.push(Served { listener, options, clients: 0, refusing: false });
+    /// Accepts clients of `listeners`, which share what `options` grant.
+    pub(crate) fn add_listeners(
+        &mut self,
+        listeners: impl IntoIterator<Item = Listener>,
+        options: Options,
+    ) -> io::Result<()> {
+        let place = self.places.len();
+        self.places.push(Place { options, clients: 0, refusing: false });
+        for mut listener in listeners {
+            listener.watch(&self.poller, listener_source(self.listeners.len()))?;
+            self.listeners.push((listener, place));
+        }
         Ok(())
     }
 
@@ -85,11 +96,11 @@ impl EventLoop {
         self.add_session(stream, options, None)
     }
 
-    fn add_session(&mut self, stream: Stream, options: Options, listener: Option<usize>) -> SessionId {
+    fn add_session(&mut self, stream: Stream, options: Options, place: Option<usize>) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
         let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
-        self.connections.insert(session, (Connection::new(stream, outbox, &self.greeting), listener));
+        self.connections.insert(session, (Connection::new(stream, outbox, &self.greeting), place));
         debug!(session = session.0, "client connected");
         self.mailbox.post(Notice::Output(session));
         session
@@ -130,7 +141,7 @@ impl EventLoop {
 
     /// When something happens by itself.
     fn deadline(&self) -> Option<Instant> {
-        let listeners = self.listeners.iter().filter_map(|served| served.listener.deadline());
+        let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
         let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
         listeners.chain(connectors).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
     }
@@ -207,7 +218,7 @@ impl EventLoop {
 
     fn close(&mut self, session: SessionId, shared: &mut Shared) {
         self.broadcaster.unsubscribe(session);
-        let Some((mut connection, listener)) = self.connections.remove(&session) else { return };
+        let Some((mut connection, place)) = self.connections.remove(&session) else { return };
         debug!(session = session.0, "client disconnected");
         if self.ends_at.is_some() {
             connection.stream().finish(&mut shared.buffer);
@@ -218,22 +229,25 @@ impl EventLoop {
             connector.disconnected(session, now);
         }
         // There is room for another one.
-        if let Some(served) = listener.and_then(|index| self.listeners.get_mut(index)) {
-            served.clients -= 1;
-            served.refusing = false;
+        if let Some(place) = place.and_then(|index| self.places.get_mut(index)) {
+            place.clients -= 1;
+            place.refusing = false;
         }
         self.resume_listeners(|_| true);
     }
 
     fn accept(&mut self, index: usize) {
         for _ in 0..ACCEPTED {
-            let Some(served) = self.listeners.get_mut(index) else { return };
-            match served.listener.accept(Instant::now()) {
-                Ok(Some(stream)) if served.clients >= served.options.max_clients => served.refuse(&stream),
+            let Some(&mut (ref mut listener, at)) = self.listeners.get_mut(index) else { return };
+            let Some(place) = self.places.get_mut(at) else { return };
+            match listener.accept(Instant::now()) {
+                Ok(Some(stream)) if place.clients >= place.options.max_clients => {
+                    place.refuse(&stream, listener.address());
+                }
                 Ok(Some(stream)) => {
-                    served.clients += 1;
-                    let options = served.options;
-                    self.add_session(stream, options, Some(index));
+                    place.clients += 1;
+                    let options = place.options;
+                    self.add_session(stream, options, Some(at));
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -255,7 +269,7 @@ impl EventLoop {
     /// Ends the rest of those listeners whose deadline is `due`.
     fn resume_listeners(&mut self, due: impl Fn(Instant) -> bool) {
         for index in 0..self.listeners.len() {
-            let Some(Served { listener, .. }) = self.listeners.get_mut(index) else { return };
+            let Some((listener, _)) = self.listeners.get_mut(index) else { return };
             if listener.deadline().is_some_and(&due) {
                 listener.resume();
                 self.watch_listener(index);
@@ -264,9 +278,9 @@ impl EventLoop {
     }
 
     fn watch_listener(&mut self, index: usize) {
-        let Some(Served { listener, .. }) = self.listeners.get_mut(index) else { return };
+        let Some((listener, _)) = self.listeners.get_mut(index) else { return };
         if let Err(error) = listener.watch(&self.poller, listener_source(index)) {
-            warn!(endpoint = %listener.endpoint(), %error, "cannot accept clients any more");
+            warn!(address = %listener.address(), %error, "cannot accept clients any more");
         }
     }
 
@@ -281,12 +295,12 @@ impl EventLoop {
     }
 }
 
-impl Served {
+impl Place {
     /// Tells a client that there are too many, in place of the greeting, and leaves it.
-    fn refuse(&mut self, stream: &Stream) {
+    fn refuse(&mut self, stream: &Stream, address: &Address) {
         let max = self.options.max_clients;
         if !replace(&mut self.refusing, true) {
-            warn!(endpoint = %self.listener.endpoint(), max, "too many clients: those who come now are refused");
+            warn!(%address, max, "too many clients: those who come now are refused");
         }
         let error = Error::generic(format!("Too many clients: this monitor serves {max} at a time"));
         let mut message = Vec::new();

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use qapi_schema::CommandTable;
+use sockets::Address;
 
 use crate::broadcaster::Broadcaster;
 use crate::connection::Shared;
@@ -15,12 +16,12 @@ use crate::greeting::Version;
 use crate::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::preconfig::Preconfig;
-use crate::transport::{Connector, Endpoint, Listener, open_stdio};
+use crate::transport::{Connector, Listener, open_stdio};
 
 /// How much is read of one client before others have their turn.
 const BUFFER: usize = 32 << 10;
 
-/// A QMP server: its endpoints first, then [`Self::run`].
+/// A QMP server: its addresses first, then [`Self::run`].
 ///
 /// The commands come last, because those who carry them out want the [`Self::broadcaster`] and a [`Self::handle`].
 pub struct Server {
@@ -38,7 +39,7 @@ pub struct Handle {
 }
 
 impl Server {
-    /// A server without endpoints.
+    /// A server without addresses.
     ///
     /// # Errors
     /// The process has no descriptors left.
@@ -69,28 +70,29 @@ impl Server {
         Arc::clone(&self.preconfig)
     }
 
-    /// Listens at `endpoint` for any number of clients, each with a session of its own. They are served once the server
-    /// runs. Returns where it listens: if the port was 0, with the one that was chosen.
+    /// Listens at `address` for any number of clients, each with a session of its own. They are served once the server
+    /// runs. Returns where it listens, which can be several addresses of a host, with the port that was chosen if it was
+    /// 0.
     ///
     /// The file of a unix socket is created for this user only, replaces one that nobody serves, and is removed when the
     /// server ends.
     ///
     /// # Errors
-    /// The endpoint is in use, or not allowed, or cannot be created.
-    pub fn listen(&mut self, endpoint: &Endpoint) -> io::Result<Endpoint> {
-        let listener = Listener::bind(endpoint)?;
-        let bound = listener.endpoint().clone();
-        self.event_loop.add_listener(listener, self.options)?;
+    /// The address is in use, or not allowed, or cannot be had.
+    pub fn listen(&mut self, address: &Address) -> io::Result<Vec<Address>> {
+        let sockets = sockets::Listener::bind(address)?;
+        let bound = sockets.iter().map(|socket| socket.address().clone()).collect();
+        self.event_loop.add_listeners(sockets.into_iter().map(Listener::new), self.options)?;
         Ok(bound)
     }
 
-    /// Connects to a client that listens at `endpoint`. With an interval to `reconnect`, tries again and again whenever
+    /// Connects to a client that listens at `address`. With an interval to `reconnect`, tries again and again whenever
     /// there is no connection.
     ///
     /// # Errors
-    /// The endpoint is not allowed; or nobody listens there, and there is no interval.
-    pub fn connect(&mut self, endpoint: Endpoint, reconnect: Option<Duration>) -> io::Result<()> {
-        let (connector, stream) = Connector::connect(endpoint, reconnect, Instant::now())?;
+    /// The address is not allowed; or nobody listens there, and there is no interval.
+    pub fn connect(&mut self, address: Address, reconnect: Option<Duration>) -> io::Result<()> {
+        let (connector, stream) = Connector::connect(address, reconnect, Instant::now())?;
         self.event_loop.add_connector(connector, stream, self.options);
         Ok(())
     }

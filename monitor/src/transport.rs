@@ -1,15 +1,12 @@
 //! Where clients come from: byte streams on unix sockets, TCP and stdio, and one epoll instance for all of them.
 
 mod connector;
-mod endpoint;
 mod listener;
 mod poller;
-mod socket_file;
 mod stdio;
 mod stream;
 
 pub(crate) use connector::Connector;
-pub use endpoint::Endpoint;
 pub(crate) use listener::Listener;
 pub(crate) use poller::{Batch, Poller, Ready, Source};
 pub(crate) use stdio::open as open_stdio;

@@ -10,8 +10,8 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use sockets::{Address, Remote};
 
-use super::address::Address;
 use super::input::Input;
 use super::protocol::{
     NBD_CMD_DISC, NBD_CMD_FLAG_FUA, NBD_CMD_FLAG_NO_HOLE, NBD_CMD_FLUSH, NBD_CMD_READ, NBD_CMD_TRIM, NBD_CMD_WRITE,
@@ -74,7 +74,7 @@ impl Client {
     /// # Errors
     /// The server can't be reached, does not have the export, or does not speak the protocol.
     pub fn connect(address: &Address, export: &str) -> Result<Self, ClientError> {
-        let socket = address.connect()?;
+        let socket = Socket::from(Remote::resolve(address.clone())?.connect()?);
         let mut input = Input::new();
         let (size, flags) = handshake::go(&socket, &mut input, export)?;
         let line = Arc::new(Line { socket, outstanding: Mutex::default() });

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::SocketFlags;
+use sockets::{Address, Listener};
 
-use super::address::Address;
 use super::connection::{self, Outbox};
 use super::disk::Disk;
 use super::export::{ExportOptions, Removal, RemovalError, Table};
-use super::listener::{Listener, StartError};
 use super::socket::Socket;
 use super::wake::Wake;
 
@@ -62,9 +62,9 @@ impl Server {
     ///
     /// # Errors
     /// It can't be listened on, or the system refuses a thread or a descriptor.
-    pub fn start(address: &Address, limits: Limits) -> Result<Self, StartError> {
-        let listeners = Listener::open(address)?;
-        let addresses = listeners.iter().map(Listener::address).collect();
+    pub fn start(address: &Address, limits: Limits) -> io::Result<Self> {
+        let listeners = Listener::bind(address)?;
+        let addresses = listeners.iter().map(Listener::address).cloned().collect();
         let shared =
             Arc::new(Shared { limits, table: Table::default(), clients: Mutex::default(), wake: Wake::new()? });
         let accepting = thread::Builder::new().name("nbd-accept".into()).spawn({
@@ -132,11 +132,12 @@ impl Shared {
             let mut exhausted = false;
             while !self.clients.lock().stopping {
                 let ready = self.wait(if exhausted { &[] } else { &listeners });
-                exhausted = ready.into_iter().any(|listener| match listener.accept() {
-                    Ok(socket) => {
-                        self.welcome(socket, scope);
+                exhausted = ready.into_iter().any(|listener| match listener.accept(SocketFlags::empty()) {
+                    Ok(Some(socket)) => {
+                        self.welcome(socket.into(), scope);
                         false
                     }
+                    Ok(None) => false,
                     Err(error) => is_exhaustion(&error),
                 });
             }

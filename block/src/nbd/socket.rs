@@ -4,14 +4,12 @@
 //! several buffers at once.
 
 use std::io::{self, IoSlice};
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
-use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
 
 use super::input::Input;
 
@@ -19,20 +17,9 @@ use super::input::Input;
 #[derive(Debug)]
 pub(super) struct Socket(OwnedFd);
 
-impl From<UnixStream> for Socket {
-    fn from(stream: UnixStream) -> Self {
-        Self(stream.into())
-    }
-}
-
-impl TryFrom<TcpStream> for Socket {
-    type Error = io::Error;
-
-    /// Replies are sent at once, and a peer that vanished without a word is noticed some time.
-    fn try_from(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        sockopt::set_socket_keepalive(&stream, true)?;
-        Ok(Self(stream.into()))
+impl<S: Into<OwnedFd>> From<S> for Socket {
+    fn from(socket: S) -> Self {
+        Self(socket.into())
     }
 }
 

@@ -140,7 +140,7 @@ fn several_exports_are_kept_apart() {
 
 #[test]
 fn tcp_clients_are_served_on_the_port_that_was_free() {
-    let address = Address::Inet { host: "127.0.0.1".into(), port: 0 };
+    let address = Address::inet("127.0.0.1", 0);
     let server = Server::start(&address, Limits::default()).expect("starts");
     let disk: Arc<dyn Disk> = Memory::new(MIB);
     assert!(server.add(writable("disk"), disk, || ()));

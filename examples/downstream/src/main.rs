@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use downstream::{Thermal, commands};
-use monitor::{Endpoint, Server, Version};
+use monitor::{Address, Server, Version};
 use qapi_schema::run_state::Commands as _;
 use vl::{SystemClock, Vm};
 
@@ -14,7 +14,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut server = Server::new(&Version::of_package("thermal-vmm 1.0"))?;
     let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
     let thermal = Arc::new(Thermal::new(Arc::clone(&vm), 90_000));
-    println!("QMP at {}", server.listen(&Endpoint::Unix(path.into()))?);
+    let address = Address::Unix(path.into());
+    server.listen(&address)?;
+    println!("QMP at {address}");
     vm.cont()?;
     server.run(Arc::new(commands(&vm, &thermal).into_iter().collect()))?;
     Ok(())

@@ -13,20 +13,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::Errno;
-use rustix::net::SocketFlags;
 use rustix::net::sockopt::socket_error;
+use sockets::{Address, Attempt, Remote};
 use tracing::debug;
 
-use super::endpoint::Endpoint;
 use super::poller::{Poller, Source, Watch};
 use super::stream::Stream;
 use crate::outbox::SessionId;
 
-/// An endpoint that is connected to.
+/// An address that is connected to.
 #[derive(Debug)]
 pub(crate) struct Connector {
-    endpoint: Endpoint,
+    remote: Remote,
     reconnect: Option<Duration>,
     state: State,
 }
@@ -40,20 +38,19 @@ enum State {
 }
 
 impl Connector {
-    /// Connects to `endpoint`.
+    /// Connects to `address`.
     ///
     /// # Errors
     /// The first attempt failed and there is to be no other.
     pub(crate) fn connect(
-        endpoint: Endpoint,
+        address: Address,
         reconnect: Option<Duration>,
         now: Instant,
     ) -> io::Result<(Self, Option<Stream>)> {
-        endpoint.check()?;
-        let mut connector = Self { endpoint, reconnect, state: State::Waiting(None) };
+        let mut connector = Self { remote: Remote::resolve(address)?, reconnect, state: State::Waiting(None) };
         match (connector.first(), reconnect) {
             (Ok(stream), _) => Ok((connector, Some(stream))),
-            (Err(error), None) => Err(connector.endpoint.error(&error)),
+            (Err(error), None) => Err(error),
             (Err(error), Some(_)) => {
                 connector.failed(&error, now);
                 Ok((connector, None))
@@ -63,8 +60,7 @@ impl Connector {
 
     /// The first attempt is made before the loop runs, and may wait for its outcome.
     fn first(&self) -> io::Result<Stream> {
-        let socket = self.endpoint.socket(SocketFlags::empty())?;
-        self.endpoint.connect(&socket)?;
+        let socket = self.remote.connect()?;
         fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
         Ok(Stream::socket(socket))
     }
@@ -89,16 +85,14 @@ impl Connector {
     }
 
     fn attempt(&mut self, poller: &Poller, source: Source) -> io::Result<Option<Stream>> {
-        let socket = self.endpoint.socket(SocketFlags::NONBLOCK)?;
-        match self.endpoint.connect(&socket) {
-            Ok(()) => Ok(Some(Stream::socket(socket))),
-            Err(Errno::INPROGRESS) => {
+        match self.remote.begin()? {
+            Attempt::Connected(socket) => Ok(Some(Stream::socket(socket))),
+            Attempt::Begun(socket) => {
                 let mut watch = Watch::new();
                 poller.watch(&socket, source, &mut watch, EventFlags::OUT)?;
                 self.state = State::Connecting(socket, watch);
                 Ok(None)
             }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -128,7 +122,7 @@ impl Connector {
     }
 
     fn failed(&mut self, error: &io::Error, now: Instant) {
-        debug!(endpoint = %self.endpoint, %error, "cannot connect");
+        debug!(address = %self.remote.address(), %error, "cannot connect");
         self.wait(now);
     }
 
