@@ -12,7 +12,7 @@ use qapi_schema::block_export::{
     BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
     BlockExportType, Commands, NbdServerOptions, event,
 };
-use qapi_schema::common::{
+use qapi_schema::sockets::{
     InetSocketAddress, SocketAddress, SocketAddressKind, SocketAddressLegacy, SocketAddressLegacyKind,
     UnixSocketAddress,
 };
