@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use block::backend::BackendOptions;
 use block::policy::ErrorPolicy;
 use block::request::{Client, Operation, Request};
-use monitor::Address;
+use monitor::{Access, Address};
 use qapi_schema::block_core::{BlockdevOptions, Commands as _};
 use qapi_schema::run_state::ShutdownCause;
 use qapi_schema::{FromValue, Visitor};
@@ -25,7 +25,7 @@ fn main() {
     let directory = tempfile::tempdir().expect("a directory");
     let socket = directory.path().join("qmp.sock");
     let mut machine = Machine::new().expect("a machine");
-    machine.listen(&Address::Unix(socket.clone())).expect("listening");
+    machine.listen(&Address::Unix(socket.clone()), &Access::default()).expect("listening");
     let block = machine.block().clone();
     let add = |options: Value| {
         let options = BlockdevOptions::from_value(options, &Visitor::json()).expect("options");

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use monitor::Address;
-use qapi_schema::Error;
+use qapi_schema::sockets::{InetSocketAddress, SocketAccess, UnixSocketAddress};
+use qapi_schema::{Error, FromMembers, Members};
+use sockets::{Access, Address, Inet};
 
 use crate::keyval::Argument;
 
@@ -22,10 +23,10 @@ pub enum Chardev {
 }
 
 /// Which side of a socket listens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// This one: any number of clients.
-    Server,
+    Server(Access),
     /// The other one.
     Client {
         /// How long to wait before connecting again; `None` for never.
@@ -35,6 +36,13 @@ pub enum Role {
 
 /// The kinds, for `--chardev help`.
 pub const BACKENDS: &[&str] = &["socket", "stdio"];
+
+/// What says which kind of socket it is.
+enum Place {
+    Path(String),
+    Host(String, String),
+    Fd(String),
+}
 
 impl Chardev {
     /// Reads `socket,id=qmp0,path=qmp.sock,server=on,wait=off` or `stdio,id=qmp0`, and returns the id with it.
@@ -47,14 +55,7 @@ impl Chardev {
             let id = members.required("id")?;
             let chardev = match backend.as_str() {
                 "stdio" => Self::Stdio,
-                "socket" => {
-                    let path: Option<String> = members.optional("path")?;
-                    let address = match path {
-                        Some(path) => Address::Unix(path.into()),
-                        None => inet(members.required("host")?, &members.required::<String>("port")?)?,
-                    };
-                    Self::Socket { address, role: Role::read(members)? }
-                }
+                "socket" => Self::socket(Place::read(members)?, members)?,
                 _ => return Err(Error::generic(format!("'{backend}' is not a valid char driver name"))),
             };
             Ok((id, chardev))
@@ -70,20 +71,61 @@ impl Chardev {
             return Ok(Self::Stdio);
         }
         let (place, options) = text.split_once(',').unwrap_or((text, ""));
-        let address = if let Some(path) = place.strip_prefix("unix:") {
-            Address::Unix(path.into())
+        let place = if let Some(path) = place.strip_prefix("unix:") {
+            Place::Path(path.into())
         } else if let Some((host, port)) = place.strip_prefix("tcp:").and_then(|place| place.rsplit_once(':')) {
-            inet(host.to_owned(), port)?
+            // An IPv6 address is in brackets, as in a URL.
+            let numeric = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+            Place::Host(numeric.unwrap_or(host).into(), port.into())
         } else {
             return Err(Error::generic(format!("'{place}' is not a valid char driver")));
         };
-        let role = Argument::parse(&long_form(options), None)?.read(Role::read)?;
+        Argument::parse(&long_form(options), None)?.read(|members| Self::socket(place, members))
+    }
+
+    fn socket(place: Place, members: &mut Members<'_>) -> Result<Self, Error> {
+        let address = place.address(members)?;
+        let role = Role::read(&address, members)?;
         Ok(Self::Socket { address, role })
     }
 }
 
+impl Place {
+    fn read(members: &mut Members<'_>) -> Result<Self, Error> {
+        let (path, host, fd) = (members.optional("path")?, members.optional("host")?, members.optional("fd")?);
+        match (path, host, fd) {
+            (Some(path), None, None) => Ok(Self::Path(path)),
+            (None, Some(host), None) => Ok(Self::Host(host, members.required("port")?)),
+            (None, None, Some(fd)) => Ok(Self::Fd(fd)),
+            _ => Err(Error::generic("a socket takes one of 'path', 'host' and 'fd'")),
+        }
+    }
+
+    fn address(self, members: &mut Members<'_>) -> Result<Address, Error> {
+        match self {
+            Self::Path(path) => {
+                let (r#abstract, tight) = (members.optional("abstract")?, members.optional("tight")?);
+                UnixSocketAddress { path, r#abstract, tight }.try_into()
+            }
+            Self::Host(host, port) => {
+                let inet = Inet::try_from(InetSocketAddress {
+                    host,
+                    port,
+                    numeric: members.optional("numeric")?,
+                    to: members.optional("to")?,
+                    ipv4: members.optional("ipv4")?,
+                    ipv6: members.optional("ipv6")?,
+                    keep_alive: members.optional("keep-alive")?,
+                })?;
+                Ok(Address::Inet(Inet { nodelay: members.optional("nodelay")?.unwrap_or(true), ..inet }))
+            }
+            Self::Fd(name) => Ok(Address::Inherited(name)),
+        }
+    }
+}
+
 impl Role {
-    fn read(members: &mut qapi_schema::Members<'_>) -> Result<Self, Error> {
+    fn read(address: &Address, members: &mut Members<'_>) -> Result<Self, Error> {
         let server = members.optional("server")?.unwrap_or(false);
         let wait: Option<bool> = members.optional("wait")?;
         let reconnect: Option<u64> = members.optional("reconnect-ms")?;
@@ -92,19 +134,17 @@ impl Role {
                 "'wait=on' is not supported: clients may connect at any time, and '-S' keeps the guest from starting",
             )),
             (true, _, Some(_)) => Err(Error::generic("'reconnect-ms' is for sockets with server=off")),
-            (true, _, None) => Ok(Self::Server),
+            (true, _, None) => Ok(Self::Server(Access::new(SocketAccess::from_members(members)?, address)?)),
             (false, Some(_), _) => Err(Error::generic("'wait' is for sockets with server=on")),
+            (false, None, Some(1..)) if matches!(address, Address::Inherited(_)) => {
+                Err(Error::generic("'reconnect-ms' is not possible with 'fd', which is one connection"))
+            }
             (false, None, reconnect) => {
                 let reconnect = reconnect.filter(|&milliseconds| milliseconds > 0).map(Duration::from_millis);
                 Ok(Self::Client { reconnect })
             }
         }
     }
-}
-
-fn inet(host: String, port: &str) -> Result<Address, Error> {
-    let port = port.parse().map_err(|_| Error::generic(format!("'{port}' is not a port")))?;
-    Ok(Address::inet(host, port))
 }
 
 /// QEMU's short form of switches: `server` for `server=on`, `nowait` for `wait=off`.
@@ -121,15 +161,19 @@ fn long_form(options: &str) -> String {
 mod tests {
     use super::*;
 
+    fn server() -> Role {
+        Role::Server(Access::default())
+    }
+
     fn unix(role: Role) -> Chardev {
         Chardev::Socket { address: Address::Unix("q".into()), role }
     }
 
     #[test]
     fn sockets_and_terminals_are_read() {
-        let server = Ok(("c".to_owned(), unix(Role::Server)));
-        assert_eq!(Chardev::parse("socket,id=c,path=q,server=on,wait=off"), server);
-        assert_eq!(Chardev::parse("socket,id=c,path=q,server,nowait"), server);
+        let expected = Ok(("c".to_owned(), unix(server())));
+        assert_eq!(Chardev::parse("socket,id=c,path=q,server=on,wait=off"), expected);
+        assert_eq!(Chardev::parse("socket,id=c,path=q,server,nowait"), expected);
         assert_eq!(Chardev::parse("stdio,id=c"), Ok(("c".to_owned(), Chardev::Stdio)));
         let again = Role::Client { reconnect: Some(Duration::from_millis(500)) };
         assert_eq!(Chardev::parse("socket,id=c,path=q,reconnect-ms=500"), Ok(("c".to_owned(), unix(again))));
@@ -137,20 +181,38 @@ mod tests {
 
     #[test]
     fn the_short_option_says_the_same() {
-        assert_eq!(Chardev::parse_legacy("unix:q,server=on,wait=off"), Ok(unix(Role::Server)));
+        assert_eq!(Chardev::parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server())));
         assert_eq!(Chardev::parse_legacy("unix:q"), Ok(unix(Role::Client { reconnect: None })));
-        let address = Address::inet("127.0.0.1", 4444);
-        let tcp = Chardev::Socket { address, role: Role::Server };
-        assert_eq!(Chardev::parse_legacy("tcp:127.0.0.1:4444,server=on"), Ok(tcp));
+        let tcp = |host: &str| Ok(Chardev::Socket { address: Address::inet(host, 4444), role: server() });
+        assert_eq!(Chardev::parse_legacy("tcp:127.0.0.1:4444,server=on"), tcp("127.0.0.1"));
+        assert_eq!(Chardev::parse_legacy("tcp:[::1]:4444,server=on"), tcp("::1"));
+    }
+
+    #[test]
+    fn every_kind_of_address_has_its_options() {
+        let address = |text: &str| match Chardev::parse_legacy(text) {
+            Ok(Chardev::Socket { address, .. }) => address,
+            other => panic!("{text}: {other:?}"),
+        };
+        let hidden = Address::Abstract { name: "q".into(), tight: false };
+        assert_eq!(address("unix:q,abstract=on,tight=off"), hidden);
+        let inet = Inet { last_port: 9, ipv6: false, nodelay: false, ..Inet::new("h".into(), 7) };
+        assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off"), Address::Inet(inet));
+        let (_, inherited) = Chardev::parse("socket,id=c,fd=qmp,server=on").expect("accepted");
+        assert_eq!(inherited, Chardev::Socket { address: Address::Inherited("qmp".into()), role: server() });
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         let error = |text| Chardev::parse(text).map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(error("pty,id=c"), Err("'pty' is not a valid char driver name".into()));
-        assert_eq!(error("socket,id=c"), Err("Parameter 'host' is missing".into()));
+        let place = Err("a socket takes one of 'path', 'host' and 'fd'".to_owned());
+        assert_eq!((error("socket,id=c"), error("socket,id=c,path=q,fd=3")), (place.clone(), place));
         assert_eq!(error("socket,id=c,path=q,colour=red"), Err("Parameter 'colour' is unexpected".into()));
+        assert_eq!(error("socket,id=c,path=q,to=7"), Err("Parameter 'to' is unexpected".into()));
+        assert_eq!(error("socket,id=c,path=q,mode=0600"), Err("Parameter 'mode' is unexpected".into()));
         assert!(error("socket,id=c,path=q,server=on,wait=on").expect_err("refused").contains("wait=on"));
+        assert!(error("socket,id=c,fd=3,reconnect-ms=1").expect_err("refused").contains("reconnect-ms"));
         let error = Chardev::parse_legacy("vc:80x25").expect_err("refused");
         assert_eq!(error.desc(), "'vc:80x25' is not a valid char driver");
     }

@@ -68,7 +68,10 @@ pub const OPTIONS: &[Spec] = &[
     Spec {
         names: &["chardev"],
         value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
-        help: "create a socket or terminal for a monitor",
+        help: "create a socket or terminal for a monitor: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
+               [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off] or fd=<name in LISTEN_FDNAMES, or number>; \
+               with server=on also mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
+               (allow-uid.0=<user>,allow-uid.1=<user> for several)",
         example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
         directive: Directive::Chardev,
     },
@@ -89,8 +92,12 @@ pub const OPTIONS: &[Spec] = &[
     },
     Spec {
         names: &["nbd-server"],
-        value: Some("addr.type=unix,addr.path=<path> | addr.type=inet,addr.host=<host>,addr.port=<port>"),
-        help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>",
+        value: Some(
+            "addr.type=unix,addr.path=<path> | addr.type=inet,addr.host=<host>,addr.port=<port> | \
+             addr.type=fd,addr.str=<name in LISTEN_FDNAMES, or number>",
+        ),
+        help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>, and mode, group, allow-uid and \
+               allow-gid as for --chardev",
         example: "--nbd-server addr.type=unix,addr.path=nbd.sock",
         directive: Directive::NbdServer,
     },

@@ -174,7 +174,7 @@ impl Setup {
         machine.set_monitor_options(options);
         match chardev {
             Chardev::Stdio => machine.stdio().map_err(text),
-            Chardev::Socket { address, role: Role::Server } => machine.listen(&address).map_err(text),
+            Chardev::Socket { address, role: Role::Server(access) } => machine.listen(&address, &access).map_err(text),
             Chardev::Socket { address, role: Role::Client { reconnect } } => {
                 machine.connect(address, reconnect).map_err(text)
             }

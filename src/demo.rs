@@ -9,11 +9,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use block::nbd::Address;
 use qapi_schema::block_core::Commands as _;
 use qapi_schema::block_export::Commands as _;
 use qapi_schema::run_state::ShutdownCause;
 use serde_json::Value;
+use sockets::{Access, Address};
 
 use crate::keyval::Argument;
 use crate::machine::Machine;
@@ -94,7 +94,7 @@ fn machine(disk: &str, qmp: &Path, nbd: &Path) -> io::Result<Machine> {
         .map_err(io::Error::other)?;
     let export = options("type=nbd,id=thin,node-name=thin,writable=on")?;
     machine.exports().block_export_add(export.into().map_err(io::Error::other)?).map_err(io::Error::other)?;
-    machine.listen(&Address::Unix(qmp.to_owned()))?;
+    machine.listen(&Address::Unix(qmp.to_owned()), &Access::default())?;
     Ok(machine)
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 use block::block::Block;
 use block::export::Exports;
 use monitor::control::Control;
-use monitor::{Address, Broadcaster, Handle, Options, Server, Version};
+use monitor::{Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
 use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, machine, run_state};
+use sockets::{Access, Address};
 use vl::{Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
@@ -81,8 +82,8 @@ impl Machine {
     ///
     /// # Errors
     /// The address is in use, not allowed, or can't be created.
-    pub fn listen(&mut self, address: &Address) -> io::Result<()> {
-        self.server.listen(address).map(drop)
+    pub fn listen(&mut self, address: &Address, access: &Access) -> io::Result<()> {
+        self.server.listen(address, access).map(drop)
     }
 
     /// Serves QMP to whoever listens at `address`.

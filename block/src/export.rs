@@ -10,19 +10,16 @@ use parking_lot::Mutex;
 use qapi_schema::Error;
 use qapi_schema::block_export::{
     BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
-    BlockExportType, Commands, NbdServerOptions, event,
+    BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy, event,
 };
-use qapi_schema::sockets::{
-    InetSocketAddress, SocketAddress, SocketAddressKind, SocketAddressLegacy, SocketAddressLegacyKind,
-    UnixSocketAddress,
-};
+use qapi_schema::sockets::{SocketAccess, SocketAddress, SocketAddressKind, SocketAddressLegacyKind};
 
 use crate::backend::{BackendOptions, BlockBackend};
 use crate::block::Block;
 use crate::graph::Attachment;
 use crate::nbd::protocol::NBD_MAX_STRING;
 use crate::nbd::server::{Limits, Server};
-use crate::nbd::{Address, ExportOptions, Removal, RemovalError};
+use crate::nbd::{Access, Address, ExportOptions, Removal, RemovalError};
 use crate::policy::ErrorPolicy;
 
 /// The exports of a VM's disks, and the NBD server for them.
@@ -54,11 +51,14 @@ impl Exports {
     /// # Errors
     /// It runs already, or can't listen there.
     pub fn start_nbd_server(&self, options: NbdServerOptions) -> Result<(), Error> {
-        let NbdServerOptions { addr, handshake_max_seconds, max_connections } = options;
+        let NbdServerOptions { addr, mode, group, allow_uid, allow_gid, handshake_max_seconds, max_connections } =
+            options;
         let mut server = self.changes.lock();
         if server.is_some() {
             return Err(Error::generic("NBD server already running"));
         }
+        let address = addr.try_into()?;
+        let access = Access::new(SocketAccess { mode, group, allow_uid, allow_gid }, &address)?;
         let mut limits = Limits::default();
         if let Some(seconds) = handshake_max_seconds {
             limits.handshake = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
@@ -66,7 +66,7 @@ impl Exports {
         if let Some(connections) = max_connections {
             limits.connections = (connections > 0).then_some(connections as usize);
         }
-        let started = Server::start(&address(addr)?, limits).map_err(|error| Error::generic(error.to_string()))?;
+        let started = Server::start(&address, &access, limits).map_err(|error| Error::generic(error.to_string()))?;
         for address in started.addresses() {
             tracing::info!(%address, "NBD server listens");
         }
@@ -119,18 +119,24 @@ impl Exports {
 }
 
 impl Commands for Exports {
-    fn nbd_server_start(
-        &self,
-        addr: SocketAddressLegacy,
-        handshake_max_seconds: Option<u32>,
-        max_connections: Option<u32>,
-    ) -> Result<(), Error> {
+    fn nbd_server_start(&self, arguments: NbdServerOptionsLegacy) -> Result<(), Error> {
+        let NbdServerOptionsLegacy { addr, mode, group, allow_uid, allow_gid, handshake_max_seconds, max_connections } =
+            arguments;
         let r#type = match addr.r#type {
             SocketAddressLegacyKind::Inet(wrapper) => SocketAddressKind::Inet(wrapper.data),
             SocketAddressLegacyKind::Unix(wrapper) => SocketAddressKind::Unix(wrapper.data),
+            SocketAddressLegacyKind::Fd(wrapper) => SocketAddressKind::Fd(wrapper.data),
         };
         let addr = SocketAddress { r#type };
-        self.start_nbd_server(NbdServerOptions { addr, handshake_max_seconds, max_connections })
+        self.start_nbd_server(NbdServerOptions {
+            addr,
+            mode,
+            group,
+            allow_uid,
+            allow_gid,
+            handshake_max_seconds,
+            max_connections,
+        })
     }
 
     fn nbd_server_stop(&self) -> Result<(), Error> {
@@ -221,16 +227,4 @@ fn check_length(what: &str, text: &str) -> Result<(), Error> {
         return Err(Error::generic(format!("{what} '{text}' too long")));
     }
     Ok(())
-}
-
-fn address(address: SocketAddress) -> Result<Address, Error> {
-    match address.r#type {
-        SocketAddressKind::Unix(UnixSocketAddress { path }) => Ok(Address::Unix(path.into())),
-        SocketAddressKind::Inet(InetSocketAddress { host, port }) => match port.parse() {
-            Ok(port) => Ok(Address::inet(host, port)),
-            Err(_) => Err(Error::generic(format!(
-                "address resolution failed for {host}:{port}: port must be a number from 0 to 65535"
-            ))),
-        },
-    }
 }

@@ -18,4 +18,4 @@ mod wake;
 
 pub use disk::Disk;
 pub use export::{ExportOptions, Removal, RemovalError};
-pub use sockets::Address;
+pub use sockets::{Access, Address};

@@ -9,7 +9,7 @@ use std::thread;
 
 use block::nbd::client::Client;
 use block::nbd::server::{Limits, Server};
-use block::nbd::{Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, Disk, ExportOptions};
 use block::request::{Client as Guest, Request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -36,7 +36,8 @@ fn clients_are_served_again_when_descriptors_are_free_again() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("nbd.sock");
     let address = Address::Unix(path.clone());
-    let server = Server::start(&address, Limits { connections: None, ..Limits::default() }).expect("starts");
+    let server =
+        Server::start(&address, &Access::default(), Limits { connections: None, ..Limits::default() }).expect("starts");
     let options = ExportOptions { name: "disk".into(), description: None, writable: true, writethrough: false };
     assert!(server.add(options, Arc::new(Nothing), || ()));
     let limit = Rlimit { current: Some(64), ..getrlimit(Resource::Nofile) };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use monitor::{Address, Server, Version};
+use monitor::{Access, Address, Server, Version};
 use qapi_schema::{Command, CommandOptions, CommandTable, Error, Reply};
 use serde_json::json;
 
@@ -15,10 +15,12 @@ fn main() -> io::Result<()> {
     let mut server = Server::new(&Version::of_package("serve 0.1"))?;
     for argument in env::args().skip(1) {
         match argument.split_once(':') {
-            Some(("unix", path)) => println!("listening at {:?}", server.listen(&Address::Unix(path.into()))?),
+            Some(("unix", path)) => {
+                println!("listening at {:?}", server.listen(&Address::Unix(path.into()), &Access::default())?)
+            }
             Some(("tcp", port)) => {
                 let address = Address::inet("localhost", port.parse().map_err(io::Error::other)?);
-                println!("listening at {:?}", server.listen(&address)?);
+                println!("listening at {:?}", server.listen(&address, &Access::default())?);
             }
             Some(("connect", path)) => {
                 server.connect(Address::Unix(path.into()), Some(Duration::from_millis(100)))?;

@@ -41,4 +41,4 @@ pub use request::Request;
 pub use response::Response;
 pub use server::{Handle, Server};
 pub use session::{Session, Step};
-pub use sockets::Address;
+pub use sockets::{Access, Address};

@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use qapi_schema::CommandTable;
-use sockets::Address;
+use sockets::{Access, Address};
 
 use crate::broadcaster::Broadcaster;
 use crate::connection::Shared;
@@ -74,13 +74,12 @@ impl Server {
     /// runs. Returns where it listens, which can be several addresses of a host, with the port that was chosen if it was
     /// 0.
     ///
-    /// The file of a unix socket is created for this user only, replaces one that nobody serves, and is removed when the
-    /// server ends.
+    /// The file of a unix socket replaces one that nobody serves, and is removed when the server ends.
     ///
     /// # Errors
     /// The address is in use, or not allowed, or cannot be had.
-    pub fn listen(&mut self, address: &Address) -> io::Result<Vec<Address>> {
-        let sockets = sockets::Listener::bind(address)?;
+    pub fn listen(&mut self, address: &Address, access: &Access) -> io::Result<Vec<Address>> {
+        let sockets = sockets::Listener::bind(address, access)?;
         let bound = sockets.iter().map(|socket| socket.address().clone()).collect();
         self.event_loop.add_listeners(sockets.into_iter().map(Listener::new), self.options)?;
         Ok(bound)

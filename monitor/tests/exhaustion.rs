@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use monitor::{Address, Server, Version};
+use monitor::{Access, Address, Server, Version};
 use qapi_schema::CommandTable;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -31,7 +31,7 @@ fn a_server_without_descriptors_serves_those_it_has_and_later_those_who_wait() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("qmp");
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
-    server.listen(&Address::Unix(path.clone())).expect("a free path");
+    server.listen(&Address::Unix(path.clone()), &Access::default()).expect("a free path");
     let handle = server.handle();
     let running = server.spawn(Arc::new(CommandTable::default())).expect("a thread");
 

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use monitor::{Address, Server, Version};
+use monitor::{Access, Address, Server, Version};
 use qapi_schema::common::Timestamp;
 use qapi_schema::run_state::event::Resume;
 use qapi_schema::{CommandTable, EventSink};
@@ -34,7 +34,7 @@ fn a_thousand_clients_cost_little_and_get_every_event() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("qmp");
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
-    server.listen(&Address::Unix(path.clone())).expect("a free path");
+    server.listen(&Address::Unix(path.clone()), &Access::default()).expect("a free path");
     let (broadcaster, handle) = (server.broadcaster(), server.handle());
     let running = server.spawn(Arc::new(CommandTable::default())).expect("a thread");
 

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use monitor::{Address, Options, Server, Version};
+use monitor::{Access, Address, Options, Server, Version};
 use qapi_schema::common::Timestamp;
 use qapi_schema::run_state::event::Resume;
 use qapi_schema::{CommandTable, EventSink};
@@ -21,7 +21,7 @@ fn a_million_events_that_nobody_reads_cost_bounded_memory_and_are_counted() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("qmp");
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
-    server.listen(&Address::Unix(path.clone())).expect("a free path");
+    server.listen(&Address::Unix(path.clone()), &Access::default()).expect("a free path");
     let (broadcaster, handle) = (server.broadcaster(), server.handle());
     let running = server.spawn(Arc::new(CommandTable::default())).expect("a thread");
     let clients: Vec<_> = (0..CLIENTS)

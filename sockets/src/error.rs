@@ -16,3 +16,8 @@ fn message(error: &io::Error) -> String {
 pub(crate) fn within(what: impl Display, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {}", message(error)))
 }
+
+/// What can't be had because it makes no sense.
+pub(crate) fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}

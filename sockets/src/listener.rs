@@ -5,16 +5,20 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::sockopt::set_socket_reuseaddr;
+use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn, socket_type};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with,
 };
 
-use crate::address::Address;
-use crate::error::within;
-use crate::remote::{set_tcp_options, unix_name};
-use crate::resolve::resolve;
+use crate::access::Access;
+use crate::address::{Address, Inet};
+use crate::error::{invalid, within};
+use crate::gate::Gate;
+use crate::inherited;
+use crate::remote::TcpOptions;
+use crate::resolve::{abstract_name, check, resolve, unix_name};
 use crate::socket_file::SocketFile;
 
 /// How many clients may wait to be accepted.
@@ -28,6 +32,9 @@ const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 pub struct Listener {
     socket: OwnedFd,
     address: Address,
+    gate: Gate,
+    /// What accepted sockets are to have.
+    tcp: Option<TcpOptions>,
     _file: Option<SocketFile>,
 }
 
@@ -35,39 +42,63 @@ impl Listener {
     /// Listens at all that `address` stands for: a host name can stand for several addresses, which get the same port.
     /// Those that can be had are enough.
     ///
-    /// The file of a unix socket is created for this user only, replaces one that nobody serves, and is removed with the
-    /// listener unless it was replaced meanwhile.
+    /// The file of a unix socket replaces one that nobody serves, and is removed with the listener unless it was
+    /// replaced meanwhile.
     ///
     /// # Errors
     /// The address can't be had, or not safely, with its name.
-    pub fn bind(address: &Address) -> io::Result<Vec<Self>> {
+    pub fn bind(address: &Address, access: &Access) -> io::Result<Vec<Self>> {
         let unbound = |error| within(format_args!("Failed to bind socket to {address}"), &error);
+        let one = |socket, file| Self {
+            socket,
+            address: address.clone(),
+            gate: Gate::new(address, access),
+            tcp: None,
+            _file: file,
+        };
         match address {
             Address::Unix(path) => {
                 let name = unix_name(path)?;
-                Ok(vec![Self::unix(path, &name).map_err(unbound)?])
+                let (socket, file) = unix(path, &name, access).map_err(unbound)?;
+                Ok(vec![one(socket, Some(file))])
+            }
+            Address::Abstract { name, tight } => {
+                let name = abstract_name(name, *tight)?;
+                Ok(vec![one(hidden(&name).map_err(unbound)?, None)])
             }
             Address::Inet(inet) => {
+                if !inet.keep_alive {
+                    return Err(unbound(invalid("keep-alive=off is for sockets that connect")));
+                }
                 let addresses = resolve(inet)?;
-                Self::inet(&addresses, inet.port, inet.host.is_empty()).map_err(unbound)
+                Self::inet(&addresses, inet).map_err(unbound)
+            }
+            Address::Inherited(name) => {
+                let (socket, tcp) = adopt(name)?;
+                Ok(vec![Self { tcp, ..one(socket, None) }])
             }
         }
     }
 
-    fn unix(path: &Path, name: &SocketAddrUnix) -> io::Result<Self> {
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
-        let file = SocketFile::bind(&socket, path, name)?;
-        listen(&socket, BACKLOG)?;
-        Ok(Self { socket, address: Address::Unix(path.to_owned()), _file: Some(file) })
+    /// On the first port that is free.
+    fn inet(addresses: &[SocketAddr], inet: &Inet) -> io::Result<Vec<Self>> {
+        let mut outcome = Err(io::ErrorKind::AddrNotAvailable.into());
+        for port in inet.port..=inet.last_port {
+            outcome = Self::inet_at(addresses, port, inet);
+            if !matches!(&outcome, Err(error) if error.kind() == io::ErrorKind::AddrInUse) {
+                break;
+            }
+        }
+        outcome
     }
 
-    /// All of the addresses, or the `first` that can be had.
-    fn inet(addresses: &[SocketAddr], mut port: u16, first: bool) -> io::Result<Vec<Self>> {
+    /// All of the addresses, or, of those that stand for all of this machine, the first that can be had.
+    fn inet_at(addresses: &[SocketAddr], mut port: u16, inet: &Inet) -> io::Result<Vec<Self>> {
         let mut listeners = Vec::new();
         let mut failure = io::ErrorKind::AddrNotAvailable.into();
         for address in addresses {
-            match Self::tcp(SocketAddr::new(address.ip(), port)) {
-                Ok((listener, _)) if first => return Ok(vec![listener]),
+            match Self::tcp(SocketAddr::new(address.ip(), port), inet) {
+                Ok((listener, _)) if inet.host.is_empty() => return Ok(vec![listener]),
                 Ok((listener, bound)) => {
                     port = bound;
                     listeners.push(listener);
@@ -78,15 +109,19 @@ impl Listener {
         if listeners.is_empty() { Err(failure) } else { Ok(listeners) }
     }
 
-    fn tcp(address: SocketAddr) -> io::Result<(Self, u16)> {
+    fn tcp(address: SocketAddr, inet: &Inet) -> io::Result<(Self, u16)> {
         let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
         set_socket_reuseaddr(&socket, true)?;
+        if address.is_ipv6() && !inet.ipv4 {
+            set_ipv6_v6only(&socket, true)?;
+        }
         bind(&socket, &address)?;
         listen(&socket, BACKLOG)?;
         let bound = SocketAddr::try_from(getsockname(&socket)?)?;
         let address = Address::inet(bound.ip().to_string(), bound.port());
-        Ok((Self { socket, address, _file: None }, bound.port()))
+        let tcp = Some(TcpOptions { keep_alive: true, nodelay: inet.nodelay });
+        Ok((Self { socket, address, gate: Gate::Open, tcp, _file: None }, bound.port()))
     }
 
     /// Where it listens, with the port it was given.
@@ -94,17 +129,17 @@ impl Listener {
         &self.address
     }
 
-    /// Takes a client that waits, if there is one; its socket gets `flags`.
+    /// Takes a client that waits; its socket gets `flags`. `None` if there is none, or it was not let in.
     ///
     /// # Errors
     /// There is no room for a client, who will wait on.
     pub fn accept(&self, flags: SocketFlags) -> io::Result<Option<OwnedFd>> {
         match retry_on_intr(|| accept_with(&self.socket, flags | SocketFlags::CLOEXEC)) {
             Ok(socket) => {
-                if let Address::Inet(_) = self.address {
-                    set_tcp_options(&socket)?;
+                if let Some(tcp) = self.tcp {
+                    tcp.set(&socket)?;
                 }
-                Ok(Some(socket))
+                Ok(self.gate.admits(&socket, &self.address).then_some(socket))
             }
             Err(Errno::AGAIN | Errno::CONNABORTED) => Ok(None),
             Err(error) => Err(error.into()),
@@ -116,4 +151,45 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+fn unix(path: &Path, name: &SocketAddrUnix, access: &Access) -> io::Result<(OwnedFd, SocketFile)> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    let file = SocketFile::bind(&socket, path, name)?;
+    file.admit(access.mode, access.group)?;
+    listen(&socket, BACKLOG)?;
+    file.check()?;
+    Ok((socket, file))
+}
+
+/// One without a file.
+fn hidden(name: &SocketAddrUnix) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    bind(&socket, name)?;
+    listen(&socket, BACKLOG)?;
+    Ok(socket)
+}
+
+/// A socket that the process was started with, once it is known to be a safe one.
+fn adopt(name: &str) -> io::Result<(OwnedFd, Option<TcpOptions>)> {
+    let socket = inherited::socket(name)?;
+    let refused = |why: &str| invalid(&format!("socket '{name}' {why}"));
+    if socket_type(&socket)? != SocketType::STREAM {
+        return Err(refused("is not a stream socket"));
+    }
+    if !socket_acceptconn(&socket)? {
+        return Err(refused("does not listen"));
+    }
+    let own = getsockname(&socket)?;
+    let tcp = match own.address_family() {
+        AddressFamily::UNIX => None,
+        AddressFamily::INET | AddressFamily::INET6 => {
+            check(SocketAddr::try_from(own)?.ip(), name)?;
+            Some(TcpOptions { keep_alive: true, nodelay: true })
+        }
+        _ => return Err(refused("is neither a unix nor a TCP socket")),
+    };
+    // Shared with whoever else has the socket, who will have expected it.
+    fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
+    Ok((socket, tcp))
 }

@@ -3,15 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::address::Address;
-use crate::error::within;
-use crate::resolve::resolve;
+use crate::error::{invalid, within};
+use crate::inherited;
+use crate::resolve::{abstract_name, resolve, unix_name};
 
 /// An address to connect to, with all that it stands for.
 #[derive(Debug)]
@@ -25,7 +25,16 @@ pub struct Remote {
 #[derive(Debug)]
 enum Target {
     Unix(SocketAddrUnix),
-    Inet(SocketAddr),
+    Inet(SocketAddr, TcpOptions),
+    /// One that is connected already.
+    Inherited(OwnedFd),
+}
+
+/// What a TCP socket is to have.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcpOptions {
+    pub(crate) keep_alive: bool,
+    pub(crate) nodelay: bool,
 }
 
 /// A connection that was not waited for.
@@ -45,7 +54,15 @@ impl Remote {
     pub fn resolve(address: Address) -> io::Result<Self> {
         let targets = match &address {
             Address::Unix(path) => vec![Target::Unix(unix_name(path)?)],
-            Address::Inet(inet) => resolve(inet)?.into_iter().map(Target::Inet).collect(),
+            Address::Abstract { name, tight } => vec![Target::Unix(abstract_name(name, *tight)?)],
+            Address::Inet(inet) => {
+                if inet.last_port != inet.port {
+                    return Err(invalid("'to' is for sockets that listen"));
+                }
+                let options = TcpOptions { keep_alive: inet.keep_alive, nodelay: inet.nodelay };
+                resolve(inet)?.into_iter().map(|address| Target::Inet(address, options)).collect()
+            }
+            Address::Inherited(name) => vec![Target::Inherited(inherited::socket(name)?)],
         };
         Ok(Self { address, targets, next: 0 })
     }
@@ -62,12 +79,8 @@ impl Remote {
     pub fn connect(&self) -> io::Result<OwnedFd> {
         let mut failure = Errno::ADDRNOTAVAIL;
         for target in &self.targets {
-            let connected = target.socket(SocketFlags::empty()).and_then(|socket| {
-                target.connect(&socket)?;
-                Ok(socket)
-            });
-            match connected {
-                Ok(socket) => return Ok(socket),
+            match target.connect(SocketFlags::empty()) {
+                Ok(Attempt::Connected(socket) | Attempt::Begun(socket)) => return Ok(socket),
                 Err(error) => failure = error,
             }
         }
@@ -81,48 +94,39 @@ impl Remote {
     pub fn begin(&mut self) -> io::Result<Attempt> {
         let target = self.targets.get(self.next % self.targets.len().max(1)).ok_or(Errno::ADDRNOTAVAIL)?;
         self.next += 1;
-        let socket = target.socket(SocketFlags::NONBLOCK)?;
-        match target.connect(&socket) {
-            Ok(()) => Ok(Attempt::Connected(socket)),
-            Err(Errno::INPROGRESS) => Ok(Attempt::Begun(socket)),
-            Err(error) => Err(error.into()),
-        }
+        Ok(target.connect(SocketFlags::NONBLOCK)?)
     }
 }
 
 impl Target {
-    fn socket(&self, flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
-        let family = match self {
-            Self::Unix(_) => AddressFamily::UNIX,
-            Self::Inet(SocketAddr::V4(_)) => AddressFamily::INET,
-            Self::Inet(SocketAddr::V6(_)) => AddressFamily::INET6,
-        };
-        socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None)
-    }
-
-    fn connect(&self, socket: &OwnedFd) -> rustix::io::Result<()> {
-        match self {
-            Self::Unix(name) => connect(socket, name),
-            Self::Inet(address) => {
-                set_tcp_options(socket)?;
-                connect(socket, address)
+    fn connect(&self, flags: SocketFlags) -> rustix::io::Result<Attempt> {
+        let socket = |family| socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None);
+        let (socket, outcome) = match self {
+            Self::Unix(name) => {
+                let socket = socket(AddressFamily::UNIX)?;
+                let outcome = connect(&socket, name);
+                (socket, outcome)
             }
+            Self::Inet(address, options) => {
+                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+                let socket = socket(family)?;
+                options.set(&socket)?;
+                let outcome = connect(&socket, address);
+                (socket, outcome)
+            }
+            Self::Inherited(socket) => (fcntl_dupfd_cloexec(socket, 0)?, Ok(())),
+        };
+        match outcome {
+            Ok(()) => Ok(Attempt::Connected(socket)),
+            Err(Errno::INPROGRESS) => Ok(Attempt::Begun(socket)),
+            Err(error) => Err(error),
         }
     }
 }
 
-/// What is written leaves at once, and a peer that vanished without a word is noticed some time.
-pub(crate) fn set_tcp_options(socket: &OwnedFd) -> rustix::io::Result<()> {
-    set_tcp_nodelay(socket, true)?;
-    set_socket_keepalive(socket, true)
-}
-
-pub(crate) fn unix_name(path: &Path) -> io::Result<SocketAddrUnix> {
-    SocketAddrUnix::new(path).map_err(|error| match error {
-        Errno::NAMETOOLONG => {
-            let message = format!("UNIX socket path '{}' is too long", path.display());
-            io::Error::new(io::ErrorKind::InvalidInput, message)
-        }
-        error => within(path.display(), &error.into()),
-    })
+impl TcpOptions {
+    pub(crate) fn set(self, socket: &OwnedFd) -> rustix::io::Result<()> {
+        set_tcp_nodelay(socket, self.nodelay)?;
+        set_socket_keepalive(socket, self.keep_alive)
+    }
 }

@@ -3,13 +3,17 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::fs;
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use qapi_schema::sockets::{Accounts, SocketAccess};
 use rustix::net::SocketFlags;
-use sockets::{Address, Listener};
+use rustix::process::{getgid, getuid};
+use sockets::{Access, Address, Listener, Remote};
 use tempfile::TempDir;
 
 fn place() -> (TempDir, PathBuf) {
@@ -19,7 +23,21 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 fn bind(path: &Path) -> io::Result<Vec<Listener>> {
-    Listener::bind(&Address::Unix(path.to_owned()))
+    bind_for(&Address::Unix(path.to_owned()), NOBODY_ELSE)
+}
+
+const NOBODY_ELSE: SocketAccess = SocketAccess { mode: None, group: None, allow_uid: None, allow_gid: None };
+
+fn bind_for(address: &Address, access: SocketAccess) -> io::Result<Vec<Listener>> {
+    Listener::bind(address, &Access::new(access, address).expect("accepted"))
+}
+
+fn one(name: &str) -> Option<Accounts> {
+    Some(Accounts::One(name.into()))
+}
+
+fn accepts(listener: &Listener) -> bool {
+    listener.accept(SocketFlags::NONBLOCK).expect("room").is_some()
 }
 
 #[test]
@@ -29,8 +47,7 @@ fn a_socket_is_for_its_user_only_and_its_file_goes_with_it() {
     let mode = fs::symlink_metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o7777, 0o600);
     UnixStream::connect(&path).expect("it listens");
-    assert!(listeners[0].accept(SocketFlags::NONBLOCK).expect("room").is_some());
-    assert!(listeners[0].accept(SocketFlags::NONBLOCK).expect("room").is_none());
+    assert!(accepts(&listeners[0]) && !accepts(&listeners[0]));
     drop(listeners);
     assert!(!path.exists());
 }
@@ -103,4 +120,74 @@ fn a_path_that_cannot_be_is_named() {
     assert_eq!(refused.to_string(), format!("UNIX socket path '{long}' is too long"));
     let refused = bind(Path::new("/nowhere/socket")).expect_err("has no directory");
     assert_eq!(refused.to_string(), "Failed to bind socket to /nowhere/socket: No such file or directory");
+}
+
+#[test]
+fn the_file_gets_its_group() {
+    let (_directory, path) = place();
+    let address = Address::Unix(path.clone());
+    // A group that root can give, or else the one that the file has anyway.
+    let group = if getuid().is_root() { 4711 } else { getgid().as_raw() };
+    let access = SocketAccess { mode: Some("0660".into()), group: Some(group.to_string()), ..NOBODY_ELSE };
+    let _listeners = bind_for(&address, access).expect("listens");
+    let file = fs::symlink_metadata(&path).expect("there");
+    assert_eq!((file.gid(), file.permissions().mode() & 0o7777), (group, 0o660));
+}
+
+#[test]
+fn a_process_of_another_user_is_not_let_in() {
+    let (_directory, path) = place();
+    let address = Address::Unix(path.clone());
+    let (own, other) = (getuid().as_raw().to_string(), (getuid().as_raw() + 1).to_string());
+    let lets_in = |access: SocketAccess| {
+        let listeners = bind_for(&address, access).expect("listens");
+        let mut client = UnixStream::connect(&path).expect("it listens");
+        let accepted = accepts(&listeners[0]);
+        // One who is refused is told by the end of the connection.
+        assert!(accepted || client.read(&mut [0]).expect("closed") == 0);
+        accepted
+    };
+    assert!(lets_in(SocketAccess { allow_uid: one(&own), ..NOBODY_ELSE }));
+    assert!(!lets_in(SocketAccess { allow_uid: one(&other), ..NOBODY_ELSE }));
+    let group = getgid().as_raw().to_string();
+    assert!(lets_in(SocketAccess { allow_uid: one(&other), allow_gid: one(&group), ..NOBODY_ELSE }));
+    assert!(!lets_in(SocketAccess { allow_gid: one(&other), ..NOBODY_ELSE }));
+    assert!(!lets_in(SocketAccess { allow_uid: Some(Accounts::Several(Vec::new())), ..NOBODY_ELSE }));
+}
+
+#[test]
+fn an_abstract_socket_has_a_name_and_no_file() {
+    let name = format!("whystop-test-{}", std::process::id());
+    for tight in [true, false] {
+        let address = Address::Abstract { name: name.clone(), tight };
+        let listeners = bind_for(&address, NOBODY_ELSE).expect("listens");
+        assert!(bind_for(&address, NOBODY_ELSE).is_err_and(|error| error.kind() == ErrorKind::AddrInUse));
+        let _client = Remote::resolve(address).and_then(|remote| remote.connect()).expect("it listens");
+        assert!(accepts(&listeners[0]));
+        let padding = if tight { 0 } else { 107 - name.len() };
+        let raw = SocketAddr::from_abstract_name(format!("{name}{}", "\0".repeat(padding))).expect("an address");
+        UnixStream::connect_addr(&raw).expect("the same socket");
+        let nobody = SocketAccess { allow_uid: Some(Accounts::Several(Vec::new())), ..NOBODY_ELSE };
+        drop(listeners);
+        let guarded = bind_for(&Address::Abstract { name: name.clone(), tight }, nobody).expect("listens");
+        let _client = UnixStream::connect_addr(&raw).expect("it listens");
+        assert!(!accepts(&guarded[0]));
+    }
+}
+
+#[test]
+fn a_socket_of_who_started_the_process_is_used_again_and_again() {
+    let (_directory, path) = place();
+    let owner = UnixListener::bind(&path).expect("listens");
+    let address = Address::Inherited(owner.as_raw_fd().to_string());
+    for _ in 0..2 {
+        let listeners = bind_for(&address, NOBODY_ELSE).expect("it is there");
+        let _client = UnixStream::connect(&path).expect("it listens");
+        assert!(accepts(&listeners[0]));
+    }
+    assert!(path.exists());
+    let connected = UnixStream::connect(&path).expect("it listens");
+    let refused =
+        bind_for(&Address::Inherited(connected.as_raw_fd().to_string()), NOBODY_ELSE).expect_err("no listener");
+    assert!(refused.to_string().ends_with("does not listen"), "{refused}");
 }

@@ -85,10 +85,48 @@ fn a_value_that_is_malformed_is_quoted() {
                 "--chardev: Parameter 'server' expects 'on' or 'off'",
             ),
             (&["-qmp", "carrier-pigeon:x"], "--qmp: 'carrier-pigeon:x' is not a valid char driver"),
-            (&["-qmp", "tcp:127.0.0.1:99999,server=on"], "--qmp: '99999' is not a port"),
+            (&["-qmp", "tcp:127.0.0.1:99999,server=on"], "--qmp: address resolution failed for ...99999: ..."),
             (&["-T", "block=loud"], "-T: 'block=loud': ..."),
         ],
     );
+}
+
+#[test]
+fn a_socket_that_makes_no_sense_is_refused_by_its_key() {
+    let chardev = |options: &str, expected: &str| {
+        let socket = format!("socket,id=c,{options},server=on,wait=off");
+        each_is_refused(directory().path(), &[(&["--chardev", &socket], &format!("--chardev: {expected}"))]);
+    };
+    chardev("path=q,mode=rw", "Parameter 'mode' expects an octal file mode from 0 to 0777, such as 0660");
+    chardev("path=q,group=no-such-group", "Parameter 'group': there is no group 'no-such-group'");
+    chardev("path=q,allow-uid=no-such-user", "Parameter 'allow-uid': there is no user 'no-such-user'");
+    chardev(
+        "path=q,allow-gid.0=0,allow-gid.1=nobody-at-all",
+        "Parameter 'allow-gid': there is no group 'nobody-at-all'",
+    );
+    chardev("host=localhost,port=1,allow-uid=0", "Parameter 'allow-uid' is for unix sockets");
+    chardev("path=q,abstract=on,mode=0600", "Parameter 'mode' is for sockets with a file; ...");
+    chardev("path=q,tight=on", "Parameter 'tight' is for abstract sockets");
+    chardev("host=localhost,port=1,ipv4=off,ipv6=off", "Parameters 'ipv4' and 'ipv6' are both off");
+    chardev("host=localhost,port=7,to=6", "Parameter 'to' is below the port 7");
+    chardev("host=localhost,port=7,websocket=on", "Parameter 'websocket' is unexpected");
+    let monitor = |options: &str, expected: &str| {
+        let expected = format!("--qmp: {expected}");
+        each_is_refused(directory().path(), &[(&["-qmp", options], expected.as_str())]);
+    };
+    monitor("tcp:0.0.0.0:0,server=on,wait=off", "TCP at 0.0.0.0:0 is refused: ...");
+    monitor("tcp:127.0.0.1:1,keep-alive=off,server=on", "...keep-alive=off is for sockets that connect");
+    monitor("tcp:127.0.0.1:1,to=3", "'to' is for sockets that listen");
+    monitor("unix:,server=on", "the path of a unix socket is empty");
+    let nbd = |options: &str, expected: &str| {
+        let expected = format!("--nbd-server: {expected}");
+        each_is_refused(directory().path(), &[(&["--nbd-server", options], expected.as_str())]);
+    };
+    nbd("addr.type=inet,addr.host=,addr.port=0", "TCP at :0 is refused: ...");
+    nbd("addr.type=unix,addr.path=n,mode=9", "Parameter 'mode' expects an octal file mode ...");
+    nbd("addr.type=fd,addr.str=nbd", "there is no socket 'nbd': LISTEN_FDS is not set");
+    nbd("addr.type=fd,addr.str=0", "File descriptor '0' is not a socket");
+    nbd("addr.type=vsock,addr.cid=1,addr.port=1", "Parameter 'addr.type' does not accept value 'vsock'");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::SocketFlags;
-use sockets::{Address, Listener};
+use sockets::{Access, Address, Listener};
 
 use super::connection::{self, Outbox};
 use super::disk::Disk;
@@ -62,8 +62,8 @@ impl Server {
     ///
     /// # Errors
     /// It can't be listened on, or the system refuses a thread or a descriptor.
-    pub fn start(address: &Address, limits: Limits) -> io::Result<Self> {
-        let listeners = Listener::bind(address)?;
+    pub fn start(address: &Address, access: &Access, limits: Limits) -> io::Result<Self> {
+        let listeners = Listener::bind(address, access)?;
         let addresses = listeners.iter().map(Listener::address).cloned().collect();
         let shared =
             Arc::new(Shared { limits, table: Table::default(), clients: Mutex::default(), wake: Wake::new()? });

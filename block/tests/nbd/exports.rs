@@ -203,8 +203,8 @@ fn an_error_that_is_reported_reaches_the_client_by_its_name() {
 fn an_address_that_can_t_be_had_is_named() {
     let machine = Machine::new();
     let refused = |address| {
-        let address = serde_json::from_value(address).expect("address");
-        machine.exports.nbd_server_start(address, None, None).expect_err("is refused").desc().to_owned()
+        let options = serde_json::from_value(json!({"addr": address})).expect("options");
+        machine.exports.nbd_server_start(options).expect_err("is refused").desc().to_owned()
     };
     assert_eq!(
         refused(json!({"type": "unix", "data": {"path": "/nowhere/nbd.sock"}})),

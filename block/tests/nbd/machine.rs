@@ -81,7 +81,7 @@ impl Machine {
 
     pub fn start_server(&self) -> Result<(), Error> {
         let address = json!({"type": "unix", "data": {"path": self.path("nbd.sock")}});
-        self.exports.nbd_server_start(serde_json::from_value(address).expect("address"), None, None)
+        self.exports.nbd_server_start(serde_json::from_value(json!({"addr": address})).expect("options"))
     }
 
     /// Exports what an object without its `type` says.

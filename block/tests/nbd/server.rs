@@ -8,7 +8,7 @@ use std::sync::Arc;
 use block::nbd::client::{Client, ClientError};
 use block::nbd::protocol::{NBD_FLAG_C_FIXED_NEWSTYLE, NBD_FLAG_C_NO_ZEROES, NBD_OPT_EXPORT_NAME, NBD_OPTS_MAGIC};
 use block::nbd::server::{Limits, Server};
-use block::nbd::{Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, Disk, ExportOptions};
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 
@@ -24,7 +24,8 @@ impl TestServer {
 
     pub fn with_limits(limits: Limits) -> Self {
         let directory = tempfile::tempdir().expect("directory");
-        let server = Server::start(&Address::Unix(directory.path().join("nbd.sock")), limits).expect("starts");
+        let server = Server::start(&Address::Unix(directory.path().join("nbd.sock")), &Access::default(), limits)
+            .expect("starts");
         Self { server, directory }
     }
 

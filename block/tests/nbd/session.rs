@@ -8,7 +8,7 @@ use block::nbd::client::{Client, ClientError};
 use block::nbd::protocol::{NBD_CMD_FLAG_FUA, NBD_CMD_TRIM, NbdError};
 use block::nbd::server::{Limits, Server};
 use block::nbd::transmission::{ReplyHeader, RequestHeader};
-use block::nbd::{Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, Disk, ExportOptions};
 use block::request::{Client as Guest, Operation, Request};
 
 use crate::disk::{Asked, Full, Memory};
@@ -141,7 +141,7 @@ fn several_exports_are_kept_apart() {
 #[test]
 fn tcp_clients_are_served_on_the_port_that_was_free() {
     let address = Address::inet("127.0.0.1", 0);
-    let server = Server::start(&address, Limits::default()).expect("starts");
+    let server = Server::start(&address, &Access::default(), Limits::default()).expect("starts");
     let disk: Arc<dyn Disk> = Memory::new(MIB);
     assert!(server.add(writable("disk"), disk, || ()));
     let [bound] = server.addresses() else { panic!("one address: {:?}", server.addresses()) };

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::sync::Arc;
 
 use downstream::{Thermal, commands};
-use monitor::{Address, Server, Version};
+use monitor::{Access, Address, Server, Version};
 use qapi_schema::run_state::Commands as _;
 use vl::{SystemClock, Vm};
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
     let thermal = Arc::new(Thermal::new(Arc::clone(&vm), 90_000));
     let address = Address::Unix(path.into());
-    server.listen(&address)?;
+    server.listen(&address, &Access::default())?;
     println!("QMP at {address}");
     vm.cont()?;
     server.run(Arc::new(commands(&vm, &thermal).into_iter().collect()))?;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use monitor::{Address, Server, Version};
+use monitor::{Access, Address, Server, Version};
 use serde_json::json;
 
 use crate::client::Client;
@@ -33,7 +33,7 @@ fn a_socket_file_is_for_its_user_only_and_is_removed_at_the_end() {
 #[test]
 fn the_socket_of_a_live_server_is_not_stolen() {
     let running = start();
-    let refused = server().listen(&Address::Unix(running.path.clone())).expect_err("it is in use");
+    let refused = server().listen(&Address::Unix(running.path.clone()), &Access::default()).expect_err("it is in use");
     assert_eq!(refused.kind(), ErrorKind::AddrInUse);
     let expected =
         format!("Failed to bind socket to {}: the socket is in use by another process", running.path.display());
@@ -43,20 +43,21 @@ fn the_socket_of_a_live_server_is_not_stolen() {
 
 #[test]
 fn a_path_that_cannot_be_is_an_error_that_names_it() {
-    let refused = server().listen(&Address::Unix("/nonexistent/qmp".into())).expect_err("no directory");
+    let refused =
+        server().listen(&Address::Unix("/nonexistent/qmp".into()), &Access::default()).expect_err("no directory");
     assert_eq!(refused.to_string(), "Failed to bind socket to /nonexistent/qmp: No such file or directory");
     let long = Address::Unix("x".repeat(200).into());
-    assert!(server().listen(&long).is_err());
+    assert!(server().listen(&long, &Access::default()).is_err());
 }
 
 #[test]
 fn tcp_serves_loopback_on_a_port_of_its_choice_and_nothing_else() {
     let mut address = None;
     let _server = start_with(|server| {
-        let bound = server.listen(&Address::inet("localhost", 0)).expect("a port");
+        let bound = server.listen(&Address::inet("localhost", 0), &Access::default()).expect("a port");
         let [Address::Inet(bound), ..] = &bound[..] else { panic!("not TCP") };
         address = Some((bound.host.clone(), bound.port));
-        let refused = server.listen(&Address::inet("0.0.0.0", 0)).expect_err("everybody");
+        let refused = server.listen(&Address::inet("0.0.0.0", 0), &Access::default()).expect_err("everybody");
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
     });
     let stream = TcpStream::connect(address.expect("set")).expect("it listens");

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use monitor::{Address, Broadcaster, Handle, Options, Server, Version};
+use monitor::{Access, Address, Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Command, CommandOptions, CommandTable, Error, Event, EventSink, Members, Reply, Wire};
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ fn start_server(options: Options, more: impl FnOnce(&mut Server)) -> Running {
     let path = directory.path().join("qmp");
     let mut server = Server::new(&Version::of_package("test")).expect("descriptors");
     server.set_options(options);
-    server.listen(&Address::Unix(path.clone())).expect("a free path");
+    server.listen(&Address::Unix(path.clone()), &Access::default()).expect("a free path");
     more(&mut server);
     let machine = Arc::new(Machine { running: Mutex::new(true), broadcaster: server.broadcaster() });
     let (handle, (commands, gate)) = (server.handle(), commands(&machine, &server.handle()));
