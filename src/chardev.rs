@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use qapi_schema::crypto::QCryptoTLSCredsEndpoint;
 use qapi_schema::sockets::{InetSocketAddress, SocketAccess, UnixSocketAddress};
 use qapi_schema::{Error, FromMembers, Members};
-use sockets::{Access, Address, Inet};
+use sockets::tls::Credentials;
+use sockets::{Access, Address, Inet, Objects};
 
 use crate::keyval::Argument;
 
@@ -29,6 +31,8 @@ pub enum Role {
     Server(Access),
     /// The other one.
     Client {
+        /// What it must prove itself to.
+        credentials: Option<Credentials>,
         /// How long to wait before connecting again; `None` for never.
         reconnect: Option<Duration>,
     },
@@ -49,13 +53,13 @@ impl Chardev {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn parse(text: &str) -> Result<(String, Self), Error> {
+    pub fn parse(text: &str, objects: &Objects) -> Result<(String, Self), Error> {
         Argument::parse(&long_form(text), Some("backend"))?.read(|members| {
             let backend: String = members.required("backend")?;
             let id = members.required("id")?;
             let chardev = match backend.as_str() {
                 "stdio" => Self::Stdio,
-                "socket" => Self::socket(Place::read(members)?, members)?,
+                "socket" => Self::socket(Place::read(members)?, members, objects)?,
                 _ => return Err(Error::generic(format!("'{backend}' is not a valid char driver name"))),
             };
             Ok((id, chardev))
@@ -66,7 +70,7 @@ impl Chardev {
     ///
     /// # Errors
     /// What is wrong with the text.
-    pub fn parse_legacy(text: &str) -> Result<Self, Error> {
+    pub fn parse_legacy(text: &str, objects: &Objects) -> Result<Self, Error> {
         if text == "stdio" {
             return Ok(Self::Stdio);
         }
@@ -80,12 +84,12 @@ impl Chardev {
         } else {
             return Err(Error::generic(format!("'{place}' is not a valid char driver")));
         };
-        Argument::parse(&long_form(options), None)?.read(|members| Self::socket(place, members))
+        Argument::parse(&long_form(options), None)?.read(|members| Self::socket(place, members, objects))
     }
 
-    fn socket(place: Place, members: &mut Members<'_>) -> Result<Self, Error> {
+    fn socket(place: Place, members: &mut Members<'_>, objects: &Objects) -> Result<Self, Error> {
         let address = place.address(members)?;
-        let role = Role::read(&address, members)?;
+        let role = Role::read(&address, members, objects)?;
         Ok(Self::Socket { address, role })
     }
 }
@@ -125,7 +129,7 @@ impl Place {
 }
 
 impl Role {
-    fn read(address: &Address, members: &mut Members<'_>) -> Result<Self, Error> {
+    fn read(address: &Address, members: &mut Members<'_>, objects: &Objects) -> Result<Self, Error> {
         let server = members.optional("server")?.unwrap_or(false);
         let wait: Option<bool> = members.optional("wait")?;
         let reconnect: Option<u64> = members.optional("reconnect-ms")?;
@@ -134,14 +138,16 @@ impl Role {
                 "'wait=on' is not supported: clients may connect at any time, and '-S' keeps the guest from starting",
             )),
             (true, _, Some(_)) => Err(Error::generic("'reconnect-ms' is for sockets with server=off")),
-            (true, _, None) => Ok(Self::Server(Access::new(SocketAccess::from_members(members)?, address)?)),
+            (true, _, None) => Ok(Self::Server(Access::new(SocketAccess::from_members(members)?, address, objects)?)),
             (false, Some(_), _) => Err(Error::generic("'wait' is for sockets with server=on")),
             (false, None, Some(1..)) if matches!(address, Address::Inherited(_)) => {
                 Err(Error::generic("'reconnect-ms' is not possible with 'fd', which is one connection"))
             }
             (false, None, reconnect) => {
                 let reconnect = reconnect.filter(|&milliseconds| milliseconds > 0).map(Duration::from_millis);
-                Ok(Self::Client { reconnect })
+                let credentials = |id: String| objects.tls_creds(&id, QCryptoTLSCredsEndpoint::Client);
+                let credentials = members.optional("tls-creds")?.map(credentials).transpose()?;
+                Ok(Self::Client { credentials, reconnect })
             }
         }
     }
@@ -161,6 +167,14 @@ fn long_form(options: &str) -> String {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<(String, Chardev), Error> {
+        Chardev::parse(text, &Objects::default())
+    }
+
+    fn parse_legacy(text: &str) -> Result<Chardev, Error> {
+        Chardev::parse_legacy(text, &Objects::default())
+    }
+
     fn server() -> Role {
         Role::Server(Access::default())
     }
@@ -172,25 +186,25 @@ mod tests {
     #[test]
     fn sockets_and_terminals_are_read() {
         let expected = Ok(("c".to_owned(), unix(server())));
-        assert_eq!(Chardev::parse("socket,id=c,path=q,server=on,wait=off"), expected);
-        assert_eq!(Chardev::parse("socket,id=c,path=q,server,nowait"), expected);
-        assert_eq!(Chardev::parse("stdio,id=c"), Ok(("c".to_owned(), Chardev::Stdio)));
-        let again = Role::Client { reconnect: Some(Duration::from_millis(500)) };
-        assert_eq!(Chardev::parse("socket,id=c,path=q,reconnect-ms=500"), Ok(("c".to_owned(), unix(again))));
+        assert_eq!(parse("socket,id=c,path=q,server=on,wait=off"), expected);
+        assert_eq!(parse("socket,id=c,path=q,server,nowait"), expected);
+        assert_eq!(parse("stdio,id=c"), Ok(("c".to_owned(), Chardev::Stdio)));
+        let again = Role::Client { credentials: None, reconnect: Some(Duration::from_millis(500)) };
+        assert_eq!(parse("socket,id=c,path=q,reconnect-ms=500"), Ok(("c".to_owned(), unix(again))));
     }
 
     #[test]
     fn the_short_option_says_the_same() {
-        assert_eq!(Chardev::parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server())));
-        assert_eq!(Chardev::parse_legacy("unix:q"), Ok(unix(Role::Client { reconnect: None })));
+        assert_eq!(parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server())));
+        assert_eq!(parse_legacy("unix:q"), Ok(unix(Role::Client { credentials: None, reconnect: None })));
         let tcp = |host: &str| Ok(Chardev::Socket { address: Address::inet(host, 4444), role: server() });
-        assert_eq!(Chardev::parse_legacy("tcp:127.0.0.1:4444,server=on"), tcp("127.0.0.1"));
-        assert_eq!(Chardev::parse_legacy("tcp:[::1]:4444,server=on"), tcp("::1"));
+        assert_eq!(parse_legacy("tcp:127.0.0.1:4444,server=on"), tcp("127.0.0.1"));
+        assert_eq!(parse_legacy("tcp:[::1]:4444,server=on"), tcp("::1"));
     }
 
     #[test]
     fn every_kind_of_address_has_its_options() {
-        let address = |text: &str| match Chardev::parse_legacy(text) {
+        let address = |text: &str| match parse_legacy(text) {
             Ok(Chardev::Socket { address, .. }) => address,
             other => panic!("{text}: {other:?}"),
         };
@@ -198,13 +212,13 @@ mod tests {
         assert_eq!(address("unix:q,abstract=on,tight=off"), hidden);
         let inet = Inet { last_port: 9, ipv6: false, nodelay: false, ..Inet::new("h".into(), 7) };
         assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off"), Address::Inet(inet));
-        let (_, inherited) = Chardev::parse("socket,id=c,fd=qmp,server=on").expect("accepted");
+        let (_, inherited) = parse("socket,id=c,fd=qmp,server=on").expect("accepted");
         assert_eq!(inherited, Chardev::Socket { address: Address::Inherited("qmp".into()), role: server() });
     }
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |text| Chardev::parse(text).map(|_| ()).map_err(|error| error.to_string());
+        let error = |text| parse(text).map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(error("pty,id=c"), Err("'pty' is not a valid char driver name".into()));
         let place = Err("a socket takes one of 'path', 'host' and 'fd'".to_owned());
         assert_eq!((error("socket,id=c"), error("socket,id=c,path=q,fd=3")), (place.clone(), place));
@@ -213,7 +227,7 @@ mod tests {
         assert_eq!(error("socket,id=c,path=q,mode=0600"), Err("Parameter 'mode' is unexpected".into()));
         assert!(error("socket,id=c,path=q,server=on,wait=on").expect_err("refused").contains("wait=on"));
         assert!(error("socket,id=c,fd=3,reconnect-ms=1").expect_err("refused").contains("reconnect-ms"));
-        let error = Chardev::parse_legacy("vc:80x25").expect_err("refused");
+        let error = parse_legacy("vc:80x25").expect_err("refused");
         assert_eq!(error.desc(), "'vc:80x25' is not a valid char driver");
     }
 }

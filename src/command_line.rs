@@ -11,6 +11,8 @@ use std::fmt;
 pub enum Directive {
     /// Create a block node.
     Blockdev,
+    /// Create an object that others refer to.
+    Object,
     /// Create a character device for monitors.
     Chardev,
     /// Create a monitor on a character device.
@@ -66,12 +68,20 @@ pub const OPTIONS: &[Spec] = &[
         directive: Directive::Blockdev,
     },
     Spec {
+        names: &["object"],
+        value: Some("[qom-type=]<type>,id=<id>[,<key>=<value>...] | <JSON> | help"),
+        help: "create an object, as the QMP command object-add does: tls-creds-x509,dir=<directory>[,endpoint=server]\
+               [,verify-peer=off] reads ca-cert.pem, server-cert.pem and server-key.pem",
+        example: "--object tls-creds-x509,id=tls0,dir=/etc/pki/whystop,endpoint=server",
+        directive: Directive::Object,
+    },
+    Spec {
         names: &["chardev"],
         value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
         help: "create a socket or terminal for a monitor: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
                [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off] or fd=<name in LISTEN_FDNAMES, or number>; \
                with server=on also mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
-               (allow-uid.0=<user>,allow-uid.1=<user> for several)",
+               (allow-uid.0=<user>,allow-uid.1=<user> for several); tls-creds=<id of an object>",
         example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
         directive: Directive::Chardev,
     },
@@ -96,8 +106,8 @@ pub const OPTIONS: &[Spec] = &[
             "addr.type=unix,addr.path=<path> | addr.type=inet,addr.host=<host>,addr.port=<port> | \
              addr.type=fd,addr.str=<name in LISTEN_FDNAMES, or number>",
         ),
-        help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>, and mode, group, allow-uid and \
-               allow-gid as for --chardev",
+        help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>, and mode, group, allow-uid, \
+               allow-gid and tls-creds as for --chardev",
         example: "--nbd-server addr.type=unix,addr.path=nbd.sock",
         directive: Directive::NbdServer,
     },
@@ -248,7 +258,7 @@ pub fn help() -> String {
         let value = spec.value.map(|value| format!(" {value}")).unwrap_or_default();
         text += &format!("  {names}{value}\n      {}\n      Example: {}\n", spec.help, spec.example);
     }
-    text + "\nWith '-chardev help', '--blockdev help' and '--export help' the known kinds are listed.\n"
+    text + "\nWith '--blockdev help', '--chardev help', '--export help' and '--object help' the known kinds are listed.\n"
 }
 
 fn dashed(name: &str) -> String {

@@ -9,6 +9,7 @@ use std::thread;
 use monitor::Options;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
+use qapi_schema::qom::{Commands as _, ObjectType};
 use qapi_schema::run_state::ShutdownCause;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -73,9 +74,13 @@ fn answer(given: &Given) -> Option<String> {
         Directive::Export if asked => {
             list("export types", &BlockExportType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
+        Directive::Object if asked => {
+            list("object types", &ObjectType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
+        }
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
         Directive::Blockdev
         | Directive::Export
+        | Directive::Object
         | Directive::Chardev
         | Directive::Monitor
         | Directive::Qmp
@@ -120,8 +125,12 @@ impl Setup {
                 let options: NbdServerOptions = Argument::parse(value, None).and_then(Argument::into).map_err(text)?;
                 self.machine.exports().start_nbd_server(options).map_err(text)
             }
+            Directive::Object => {
+                let options = Argument::parse(value, Some("qom-type")).and_then(Argument::into).map_err(text)?;
+                self.machine.objects().object_add(options).map_err(text)
+            }
             Directive::Chardev => {
-                let (id, chardev) = Chardev::parse(value).map_err(text)?;
+                let (id, chardev) = Chardev::parse(value, self.machine.objects()).map_err(text)?;
                 if self.chardevs.contains_key(&id) {
                     return Err(format!("Duplicate chardev '{id}'"));
                 }
@@ -139,7 +148,10 @@ impl Setup {
             }
             Directive::Qmp => match value.strip_prefix("chardev:") {
                 Some(id) => self.monitor_on(id, Options::default()),
-                None => self.monitor(Chardev::parse_legacy(value).map_err(text)?, Options::default()),
+                None => {
+                    let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
+                    self.monitor(chardev, Options::default())
+                }
             },
             Directive::Preconfig => {
                 self.machine.begin_preconfig();
@@ -175,8 +187,8 @@ impl Setup {
         match chardev {
             Chardev::Stdio => machine.stdio().map_err(text),
             Chardev::Socket { address, role: Role::Server(access) } => machine.listen(&address, &access).map_err(text),
-            Chardev::Socket { address, role: Role::Client { reconnect } } => {
-                machine.connect(address, reconnect).map_err(text)
+            Chardev::Socket { address, role: Role::Client { credentials, reconnect } } => {
+                machine.connect(address, credentials, reconnect).map_err(text)
             }
         }
     }

@@ -11,8 +11,10 @@ use block::export::Exports;
 use monitor::control::Control;
 use monitor::{Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
-use qapi_schema::{CommandTable, INTROSPECTION, block_core, block_export, control, introspect, machine, run_state};
-use sockets::{Access, Address};
+use qapi_schema::{CommandTable, INTROSPECTION};
+use qapi_schema::{block_core, block_export, control, introspect, machine, qom, run_state};
+use sockets::tls::Credentials;
+use sockets::{Access, Address, Objects};
 use vl::{Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
@@ -29,6 +31,7 @@ pub struct Machine {
     vm: Arc<Vm>,
     block: Arc<Block>,
     exports: Arc<Exports>,
+    objects: Arc<Objects>,
     server: Server,
     identity: Identity,
     end: (Sender<ShutdownCause>, Receiver<ShutdownCause>),
@@ -44,8 +47,9 @@ impl Machine {
         let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
         vm.observe(MONITOR_PRIORITY, Arc::new(DelayedEvents(server.broadcaster())));
         let block = Arc::new(Block::new(vm.clone()));
-        let exports = Arc::new(Exports::new(block.clone()));
-        Ok(Self { vm, block, exports, server, identity: Identity::default(), end: channel() })
+        let objects = Arc::<Objects>::default();
+        let exports = Arc::new(Exports::new(block.clone(), objects.clone()));
+        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), end: channel() })
     }
 
     /// The block layer.
@@ -56,6 +60,11 @@ impl Machine {
     /// The exports.
     pub const fn exports(&self) -> &Arc<Exports> {
         &self.exports
+    }
+
+    /// The objects that others refer to.
+    pub const fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// What ends the machine: whatever is sent is the cause.
@@ -86,12 +95,17 @@ impl Machine {
         self.server.listen(address, access).map(drop)
     }
 
-    /// Serves QMP to whoever listens at `address`.
+    /// Serves QMP to whoever listens at `address`; with `credentials`, over TLS.
     ///
     /// # Errors
     /// Nobody listens there, and there is no interval to try again.
-    pub fn connect(&mut self, address: Address, reconnect: Option<Duration>) -> io::Result<()> {
-        self.server.connect(address, reconnect)
+    pub fn connect(
+        &mut self,
+        address: Address,
+        credentials: Option<Credentials>,
+        reconnect: Option<Duration>,
+    ) -> io::Result<()> {
+        self.server.connect(address, credentials, reconnect)
     }
 
     /// Serves QMP on standard input and output.
@@ -107,7 +121,7 @@ impl Machine {
     /// # Errors
     /// The system refuses a thread.
     pub fn start(self, start_guest: bool) -> io::Result<Running> {
-        let Self { vm, block, exports, server, identity, end: (sender, end) } = self;
+        let Self { vm, block, exports, objects, server, identity, end: (sender, end) } = self;
         let handle = server.handle();
         let quit = {
             let handle = handle.clone();
@@ -126,6 +140,7 @@ impl Machine {
             machine::COMMANDS,
             block_core::COMMANDS,
             block_export::COMMANDS,
+            qom::COMMANDS,
         ];
         let control = Arc::new(Control::new(Version::of_package(PACKAGE), names.concat(), &INTROSPECTION, quit));
         let preconfig = server.preconfig();
@@ -138,6 +153,7 @@ impl Machine {
         commands.extend(machine::commands(&of_machine));
         commands.extend(block_core::commands(&block));
         commands.extend(block_export::commands(&exports));
+        commands.extend(qom::commands(&objects));
         if built {
             of_machine.start();
         }

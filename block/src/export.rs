@@ -13,6 +13,7 @@ use qapi_schema::block_export::{
     BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy, event,
 };
 use qapi_schema::sockets::{SocketAccess, SocketAddress, SocketAddressKind, SocketAddressLegacyKind};
+use sockets::Objects;
 
 use crate::backend::{BackendOptions, BlockBackend};
 use crate::block::Block;
@@ -28,6 +29,7 @@ use crate::policy::ErrorPolicy;
 /// so that a query never waits.
 pub struct Exports {
     block: Arc<Block>,
+    objects: Arc<Objects>,
     /// One command at a time changes anything. The server, while it runs.
     changes: Mutex<Option<Server>>,
     exports: Arc<Mutex<Vec<Export>>>,
@@ -41,9 +43,9 @@ struct Export {
 }
 
 impl Exports {
-    /// No exports, and no server.
-    pub fn new(block: Arc<Block>) -> Self {
-        Self { block, changes: Mutex::new(None), exports: Arc::default() }
+    /// No exports, and no server. TLS credentials for one are found in `objects`.
+    pub fn new(block: Arc<Block>, objects: Arc<Objects>) -> Self {
+        Self { block, objects, changes: Mutex::new(None), exports: Arc::default() }
     }
 
     /// Starts the NBD server.
@@ -51,14 +53,23 @@ impl Exports {
     /// # Errors
     /// It runs already, or can't listen there.
     pub fn start_nbd_server(&self, options: NbdServerOptions) -> Result<(), Error> {
-        let NbdServerOptions { addr, mode, group, allow_uid, allow_gid, handshake_max_seconds, max_connections } =
-            options;
+        let NbdServerOptions {
+            addr,
+            mode,
+            group,
+            allow_uid,
+            allow_gid,
+            handshake_max_seconds,
+            max_connections,
+            tls_creds,
+        } = options;
         let mut server = self.changes.lock();
         if server.is_some() {
             return Err(Error::generic("NBD server already running"));
         }
         let address = addr.try_into()?;
-        let access = Access::new(SocketAccess { mode, group, allow_uid, allow_gid }, &address)?;
+        let access =
+            Access::new(SocketAccess { mode, group, allow_uid, allow_gid, tls_creds }, &address, &self.objects)?;
         let mut limits = Limits::default();
         if let Some(seconds) = handshake_max_seconds {
             limits.handshake = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
@@ -120,8 +131,16 @@ impl Exports {
 
 impl Commands for Exports {
     fn nbd_server_start(&self, arguments: NbdServerOptionsLegacy) -> Result<(), Error> {
-        let NbdServerOptionsLegacy { addr, mode, group, allow_uid, allow_gid, handshake_max_seconds, max_connections } =
-            arguments;
+        let NbdServerOptionsLegacy {
+            addr,
+            mode,
+            group,
+            allow_uid,
+            allow_gid,
+            tls_creds,
+            handshake_max_seconds,
+            max_connections,
+        } = arguments;
         let r#type = match addr.r#type {
             SocketAddressLegacyKind::Inet(wrapper) => SocketAddressKind::Inet(wrapper.data),
             SocketAddressLegacyKind::Unix(wrapper) => SocketAddressKind::Unix(wrapper.data),
@@ -134,6 +153,7 @@ impl Commands for Exports {
             group,
             allow_uid,
             allow_gid,
+            tls_creds,
             handshake_max_seconds,
             max_connections,
         })

@@ -23,7 +23,7 @@ fn main() -> io::Result<()> {
                 println!("listening at {:?}", server.listen(&address, &Access::default())?);
             }
             Some(("connect", path)) => {
-                server.connect(Address::Unix(path.into()), Some(Duration::from_millis(100)))?;
+                server.connect(Address::Unix(path.into()), None, Some(Duration::from_millis(100)))?;
             }
             _ => server.stdio()?,
         }

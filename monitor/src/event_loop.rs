@@ -1,6 +1,6 @@
 //! The thread that serves every client: it waits for all of them at once, and never for one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::mem::replace;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use crate::transport::{Batch, Connector, Listener, Poller, Ready, Source, Stream
 /// How long clients that do not read may delay the end.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// How many clients of one listener are accepted before others have their turn.
 const ACCEPTED: usize = 16;
 
@@ -36,6 +39,8 @@ pub(crate) struct EventLoop {
     connectors: Vec<(Connector, Options)>,
     /// Each with the place that it came to, if any.
     connections: HashMap<SessionId, (Connection, Option<usize>)>,
+    /// Those that may have to end because their handshake takes too long, by the time they came.
+    handshakes: VecDeque<(Instant, SessionId)>,
     sessions: u64,
     /// When to give up, while the last output is being written.
     ends_at: Option<Instant>,
@@ -63,6 +68,7 @@ impl EventLoop {
             places: Vec::new(),
             connectors: Vec::new(),
             connections: HashMap::new(),
+            handshakes: VecDeque::new(),
             sessions: 0,
             ends_at: None,
         })
@@ -99,6 +105,9 @@ impl EventLoop {
     fn add_session(&mut self, stream: Stream, options: Options, place: Option<usize>) -> SessionId {
         self.sessions += 1;
         let session = SessionId(self.sessions);
+        if stream.is_handshaking() {
+            self.handshakes.push_back((Instant::now() + HANDSHAKE, session));
+        }
         let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
         self.connections.insert(session, (Connection::new(stream, outbox, &self.greeting), place));
         debug!(session = session.0, "client connected");
@@ -126,6 +135,7 @@ impl EventLoop {
             }
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 self.keep_deadlines(Instant::now());
+                self.end_handshakes(Instant::now(), &mut shared);
             }
         }
         for session in self.connections.keys().copied().collect::<Vec<_>>() {
@@ -143,7 +153,8 @@ impl EventLoop {
     fn deadline(&self) -> Option<Instant> {
         let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
         let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
-        listeners.chain(connectors).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
+        let handshakes = self.handshakes.front().map(|(deadline, _)| *deadline);
+        listeners.chain(connectors).chain(handshakes).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
     }
 
     fn keep_deadlines(&mut self, now: Instant) {
@@ -156,6 +167,17 @@ impl EventLoop {
                 && let Some(stream) = connector.retry(now, &self.poller, source)
             {
                 self.connected(index, stream);
+            }
+        }
+    }
+
+    /// Nobody waits for ever for a peer that does not say who it is.
+    fn end_handshakes(&mut self, now: Instant, shared: &mut Shared) {
+        while let Some((_, session)) = self.handshakes.pop_front_if(|(deadline, _)| *deadline <= now) {
+            let connection = self.connections.get_mut(&session);
+            if connection.is_some_and(|(connection, _)| connection.stream().is_handshaking()) {
+                warn!(session = session.0, "TLS handshake takes too long: client is disconnected");
+                self.close(session, shared);
             }
         }
     }
@@ -242,7 +264,7 @@ impl EventLoop {
             let Some(place) = self.places.get_mut(at) else { return };
             match listener.accept(Instant::now()) {
                 Ok(Some(stream)) if place.clients >= place.options.max_clients => {
-                    place.refuse(&stream, listener.address());
+                    place.refuse(stream, listener.address());
                 }
                 Ok(Some(stream)) => {
                     place.clients += 1;
@@ -297,7 +319,7 @@ impl EventLoop {
 
 impl Place {
     /// Tells a client that there are too many, in place of the greeting, and leaves it.
-    fn refuse(&mut self, stream: &Stream, address: &Address) {
+    fn refuse(&mut self, mut stream: Stream, address: &Address) {
         let max = self.options.max_clients;
         if !replace(&mut self.refusing, true) {
             warn!(%address, max, "too many clients: those who come now are refused");
@@ -305,7 +327,7 @@ impl Place {
         let error = Error::generic(format!("Too many clients: this monitor serves {max} at a time"));
         let mut message = Vec::new();
         Response::error(None, error).write(&mut message);
-        // Whoever does not take it is left without.
+        // Whoever does not take it is left without, as one that would have to say first who it is.
         let _ = stream.write(&message);
         stream.finish(&mut [0; 512]);
     }

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use qapi_schema::CommandTable;
+use sockets::tls::Credentials;
 use sockets::{Access, Address};
 
 use crate::broadcaster::Broadcaster;
@@ -81,17 +82,23 @@ impl Server {
     pub fn listen(&mut self, address: &Address, access: &Access) -> io::Result<Vec<Address>> {
         let sockets = sockets::Listener::bind(address, access)?;
         let bound = sockets.iter().map(|socket| socket.address().clone()).collect();
-        self.event_loop.add_listeners(sockets.into_iter().map(Listener::new), self.options)?;
+        let listener = |socket| Listener::new(socket, access.credentials().cloned());
+        self.event_loop.add_listeners(sockets.into_iter().map(listener), self.options)?;
         Ok(bound)
     }
 
-    /// Connects to a client that listens at `address`. With an interval to `reconnect`, tries again and again whenever
-    /// there is no connection.
+    /// Connects to a client that listens at `address`; with `credentials`, over TLS. With an interval to `reconnect`, tries
+    /// again and again whenever there is no connection.
     ///
     /// # Errors
     /// The address is not allowed; or nobody listens there, and there is no interval.
-    pub fn connect(&mut self, address: Address, reconnect: Option<Duration>) -> io::Result<()> {
-        let (connector, stream) = Connector::connect(address, reconnect, Instant::now())?;
+    pub fn connect(
+        &mut self,
+        address: Address,
+        credentials: Option<Credentials>,
+        reconnect: Option<Duration>,
+    ) -> io::Result<()> {
+        let (connector, stream) = Connector::connect(address, credentials, reconnect, Instant::now())?;
         self.event_loop.add_connector(connector, stream, self.options);
         Ok(())
     }

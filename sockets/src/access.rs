@@ -1,11 +1,14 @@
 //! Who may use a listening socket: the schema's `SocketAccess`, checked.
 
 use qapi_schema::Error;
+use qapi_schema::crypto::QCryptoTLSCredsEndpoint;
 use qapi_schema::sockets::SocketAccess;
 use rustix::fs::{Gid, Mode};
 
 use crate::account;
 use crate::address::Address;
+use crate::objects::Objects;
+use crate::tls::Credentials;
 
 /// Who may use a listening socket. The default is the narrow one of each kind of socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,20 +17,23 @@ pub struct Access {
     pub(crate) group: Option<Gid>,
     pub(crate) users: Option<Vec<u32>>,
     pub(crate) groups: Option<Vec<u32>>,
+    pub(crate) credentials: Option<Credentials>,
 }
 
 impl Access {
-    /// Looks up what `access` names, for a socket at `address`.
+    /// Looks up what `access` names, some of it in `objects`, for a socket at `address`.
     ///
     /// # Errors
     /// What makes no sense, or none for this address, by its key.
-    pub fn new(access: SocketAccess, address: &Address) -> Result<Self, Error> {
-        let SocketAccess { mode, group, allow_uid, allow_gid } = access;
+    pub fn new(access: SocketAccess, address: &Address, objects: &Objects) -> Result<Self, Error> {
+        let SocketAccess { mode, group, allow_uid, allow_gid, tls_creds } = access;
+        let credentials = |id: String| objects.tls_creds(&id, QCryptoTLSCredsEndpoint::Server);
         let access = Self {
             mode: mode.as_deref().map(octal).transpose()?,
             group: group.map(|group| account::group("group", &group).map(Gid::from_raw)).transpose()?,
             users: account::all("allow-uid", allow_uid, account::user)?,
             groups: account::all("allow-gid", allow_gid, account::group)?,
+            credentials: tls_creds.map(credentials).transpose()?,
         };
         let keys = |keys: &[(bool, &'static str)]| keys.iter().find(|(given, _)| *given).map(|(_, key)| *key);
         let of_file = keys(&[(access.mode.is_some(), "mode"), (access.group.is_some(), "group")]);
@@ -45,6 +51,11 @@ impl Access {
             | (Address::Inet(_), None, None) => Ok(access),
         }
     }
+
+    /// What clients must prove themselves to, if they must.
+    pub const fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
 }
 
 fn octal(mode: &str) -> Result<Mode, Error> {
@@ -58,10 +69,11 @@ mod tests {
     use super::*;
     use qapi_schema::sockets::Accounts;
 
-    const NOTHING: SocketAccess = SocketAccess { mode: None, group: None, allow_uid: None, allow_gid: None };
+    const NOTHING: SocketAccess =
+        SocketAccess { mode: None, group: None, allow_uid: None, allow_gid: None, tls_creds: None };
 
     fn refused(access: SocketAccess, address: &Address) -> String {
-        Access::new(access, address).expect_err("refused").desc().to_owned()
+        Access::new(access, address, &Objects::default()).expect_err("refused").desc().to_owned()
     }
 
     #[test]
@@ -86,6 +98,6 @@ mod tests {
         let group = SocketAccess { group: Some("0".into()), ..NOTHING };
         let inherited = Address::Inherited("q".into());
         assert!(refused(group, &inherited).starts_with("Parameter 'group' is for sockets that are created here"));
-        assert!(Access::new(user, &hidden).is_ok() && Access::new(mode, &Address::Unix("q".into())).is_ok());
+        assert!(Access::new(user, &hidden, &Objects::default()).is_ok());
     }
 }

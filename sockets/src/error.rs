@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 /// The message of an error for people: without the number that [`io::Error`] appends to the system's text.
-fn message(error: &io::Error) -> String {
+pub(crate) fn message(error: &io::Error) -> String {
     let text = error.to_string();
     match error.raw_os_error() {
         Some(code) => text.trim_end_matches(&format!(" (os error {code})")).to_owned(),

@@ -12,7 +12,9 @@
 //!
 //! Whoever gets through has power over the guest and files of the host, so the default is always the narrow one: a unix
 //! socket is for its user, an abstract one for its user and root, TCP for this machine. The schema's `SocketAccess` opens
-//! them further, key by key, and a key that would have no effect on a kind of socket is refused, not ignored.
+//! them further, key by key, and a key that would have no effect on a kind of socket is refused, not ignored. Where the
+//! kernel can't tell who a peer is, TLS can: with credentials ([`Objects`], [`tls`]) TCP may leave this machine. A
+//! [`tls::Session`] has neither a thread nor a clock, so that it fits the one server as well as the other.
 
 mod access;
 mod account;
@@ -21,11 +23,15 @@ mod error;
 mod gate;
 mod inherited;
 mod listener;
+mod objects;
 mod remote;
 mod resolve;
 mod socket_file;
+#[cfg_attr(not(feature = "tls"), path = "tls_absent.rs")]
+pub mod tls;
 
 pub use access::Access;
 pub use address::{Address, Inet};
 pub use listener::Listener;
+pub use objects::Objects;
 pub use remote::{Attempt, Remote};

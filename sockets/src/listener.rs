@@ -70,11 +70,11 @@ impl Listener {
                 if !inet.keep_alive {
                     return Err(unbound(invalid("keep-alive=off is for sockets that connect")));
                 }
-                let addresses = resolve(inet)?;
+                let addresses = resolve(inet, access.credentials())?;
                 Self::inet(&addresses, inet).map_err(unbound)
             }
             Address::Inherited(name) => {
-                let (socket, tcp) = adopt(name)?;
+                let (socket, tcp) = adopt(name, access)?;
                 Ok(vec![Self { tcp, ..one(socket, None) }])
             }
         }
@@ -171,7 +171,7 @@ fn hidden(name: &SocketAddrUnix) -> io::Result<OwnedFd> {
 }
 
 /// A socket that the process was started with, once it is known to be a safe one.
-fn adopt(name: &str) -> io::Result<(OwnedFd, Option<TcpOptions>)> {
+fn adopt(name: &str, access: &Access) -> io::Result<(OwnedFd, Option<TcpOptions>)> {
     let socket = inherited::socket(name)?;
     let refused = |why: &str| invalid(&format!("socket '{name}' {why}"));
     if socket_type(&socket)? != SocketType::STREAM {
@@ -184,7 +184,7 @@ fn adopt(name: &str) -> io::Result<(OwnedFd, Option<TcpOptions>)> {
     let tcp = match own.address_family() {
         AddressFamily::UNIX => None,
         AddressFamily::INET | AddressFamily::INET6 => {
-            check(SocketAddr::try_from(own)?.ip(), name)?;
+            check(SocketAddr::try_from(own)?.ip(), name, access.credentials())?;
             Some(TcpOptions { keep_alive: true, nodelay: true })
         }
         _ => return Err(refused("is neither a unix nor a TCP socket")),

@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::error::{invalid, within};
 use crate::inherited;
 use crate::resolve::{abstract_name, resolve, unix_name};
+use crate::tls::Credentials;
 
 /// An address to connect to, with all that it stands for.
 #[derive(Debug)]
@@ -50,8 +51,8 @@ impl Remote {
     /// Finds out what `address` stands for, which may take a while if it is a name.
     ///
     /// # Errors
-    /// Nothing, or something that must not be connected to.
-    pub fn resolve(address: Address) -> io::Result<Self> {
+    /// Nothing, or something that must not be connected to without `credentials`.
+    pub fn resolve(address: Address, credentials: Option<&Credentials>) -> io::Result<Self> {
         let targets = match &address {
             Address::Unix(path) => vec![Target::Unix(unix_name(path)?)],
             Address::Abstract { name, tight } => vec![Target::Unix(abstract_name(name, *tight)?)],
@@ -60,7 +61,7 @@ impl Remote {
                     return Err(invalid("'to' is for sockets that listen"));
                 }
                 let options = TcpOptions { keep_alive: inet.keep_alive, nodelay: inet.nodelay };
-                resolve(inet)?.into_iter().map(|address| Target::Inet(address, options)).collect()
+                resolve(inet, credentials)?.into_iter().map(|address| Target::Inet(address, options)).collect()
             }
             Address::Inherited(name) => vec![Target::Inherited(inherited::socket(name)?)],
         };

@@ -1,6 +1,7 @@
-//! From an address to the names that the kernel knows. Of TCP addresses, only those on loopback are used: whoever
-//! reaches a socket controls the guest, and plain TCP has no way to tell who that is.
+//! From an address to the names that the kernel knows. Of TCP addresses, only those on loopback are used without TLS:
+//! whoever reaches a socket controls the guest, and plain TCP has no way to tell who that is.
 
+use std::fmt::Display;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
@@ -10,6 +11,7 @@ use rustix::net::SocketAddrUnix;
 
 use crate::address::Inet;
 use crate::error::{invalid, within};
+use crate::tls::Credentials;
 
 /// Longest name of an abstract socket (`sun_path` of unix(7), after its leading zero).
 const LONGEST_NAME: usize = 107;
@@ -17,21 +19,29 @@ const LONGEST_NAME: usize = 107;
 /// What `inet` stands for.
 ///
 /// # Errors
-/// Nothing, or addresses beyond loopback.
-pub(crate) fn resolve(inet: &Inet) -> io::Result<Vec<SocketAddr>> {
+/// Nothing, or addresses beyond loopback without `credentials`.
+pub(crate) fn resolve(inet: &Inet, credentials: Option<&Credentials>) -> io::Result<Vec<SocketAddr>> {
     let addresses =
         look_up(inet).map_err(|error| within(format_args!("address resolution failed for {inet}"), &error))?;
-    addresses.iter().try_for_each(|address| check(address.ip(), inet))?;
+    addresses.iter().try_for_each(|address| check(address.ip(), inet, credentials))?;
     Ok(addresses)
 }
 
-/// Refuses what others than this machine reach.
-pub(crate) fn check(ip: IpAddr, inet: impl std::fmt::Display) -> io::Result<()> {
-    if ip.to_canonical().is_loopback() {
-        return Ok(());
+/// Refuses what others than this machine reach, unless they have to say who they are.
+pub(crate) fn check(ip: IpAddr, inet: impl Display, credentials: Option<&Credentials>) -> io::Result<()> {
+    match credentials {
+        _ if ip.to_canonical().is_loopback() => {}
+        Some(credentials) if credentials.verifies_peer() => {}
+        Some(_) => tracing::warn!(address = %inet, "verify-peer=off: whoever reaches this address controls the guest"),
+        None => {
+            let message = format!(
+                "TCP at {inet} is refused: it is not on loopback, and without TLS whoever reaches it controls the guest; \
+                 add tls-creds=ID of an object tls-creds-x509"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, message));
+        }
     }
-    let message = format!("TCP at {inet} is refused: it is possible on loopback only");
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+    Ok(())
 }
 
 /// "" stands for all addresses, which an IPv6 socket can listen on alone; one of IPv4 is for kernels without.
@@ -74,7 +84,7 @@ pub(crate) fn abstract_name(name: &str, tight: bool) -> io::Result<SocketAddrUni
     SocketAddrUnix::new_abstract_name(&bytes).map_err(|_| too_long("abstract socket name", name))
 }
 
-fn too_long(what: &str, name: impl std::fmt::Display) -> io::Error {
+fn too_long(what: &str, name: impl Display) -> io::Error {
     invalid(&format!("{what} '{name}' is too long"))
 }
 
@@ -87,7 +97,7 @@ mod tests {
     }
 
     fn resolved(inet: &Inet) -> Result<usize, String> {
-        resolve(inet).map(|found| found.len()).map_err(|error| error.to_string())
+        resolve(inet, None).map(|found| found.len()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -97,7 +107,7 @@ mod tests {
         assert_eq!(resolved(&inet("::ffff:127.0.0.1")), Ok(1));
         assert!(resolved(&inet("localhost")).is_ok());
         for beyond in ["192.0.2.1", "0.0.0.0", "::", ""] {
-            assert!(resolved(&inet(beyond)).expect_err("refused").contains("loopback only"), "{beyond}");
+            assert!(resolved(&inet(beyond)).expect_err("refused").contains("tls-creds="), "{beyond}");
         }
     }
 

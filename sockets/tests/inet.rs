@@ -32,7 +32,7 @@ fn all_interfaces_are_too_many() {
         let refused = bind(&Address::inet(host, 0)).expect_err("everybody");
         assert_eq!(refused.kind(), ErrorKind::PermissionDenied, "{refused}");
     }
-    assert!(Remote::resolve(Address::inet("192.0.2.1", 7)).is_err());
+    assert!(Remote::resolve(Address::inet("192.0.2.1", 7), None).is_err());
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_remote_is_connected_to_at_any_of_its_addresses() {
     // On IPv4 only: where localhost is IPv6 first, that one is refused.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = Address::inet("localhost", listener.local_addr().expect("bound").port());
-    let mut remote = Remote::resolve(address).expect("loopback");
+    let mut remote = Remote::resolve(address, None).expect("loopback");
     remote.connect().expect("it listens");
     listener.accept().expect("a connection");
 
@@ -52,7 +52,7 @@ fn a_remote_is_connected_to_at_any_of_its_addresses() {
 fn nobody_there_is_an_error_that_names_the_address() {
     let mut listeners = bind(&Address::inet("127.0.0.1", 0)).expect("listens");
     let address = listeners.remove(0).address().clone();
-    let refused = Remote::resolve(address.clone()).expect("loopback").connect().expect_err("nobody listens");
+    let refused = Remote::resolve(address.clone(), None).expect("loopback").connect().expect_err("nobody listens");
     assert_eq!(refused.to_string(), format!("Failed to connect to {address}: Connection refused"));
 }
 
@@ -60,7 +60,8 @@ fn nobody_there_is_an_error_that_names_the_address() {
 fn a_client_is_accepted_without_waiting() {
     let listeners = bind(&Address::inet("127.0.0.1", 0)).expect("listens");
     assert!(listeners[0].accept(SocketFlags::empty()).expect("room").is_none());
-    let _client = Remote::resolve(listeners[0].address().clone()).expect("loopback").connect().expect("it listens");
+    let _client =
+        Remote::resolve(listeners[0].address().clone(), None).expect("loopback").connect().expect("it listens");
     assert!(listeners[0].accept(SocketFlags::empty()).expect("room").is_some());
 }
 
@@ -89,6 +90,6 @@ fn an_option_of_the_other_side_is_refused() {
     let inet = Inet::new("127.0.0.1".into(), 7);
     let refused = bind(&Address::Inet(Inet { keep_alive: false, ..inet.clone() })).expect_err("for connecting");
     assert!(refused.to_string().contains("keep-alive"), "{refused}");
-    let refused = Remote::resolve(Address::Inet(Inet { last_port: 9, ..inet })).expect_err("for listening");
+    let refused = Remote::resolve(Address::Inet(Inet { last_port: 9, ..inet }), None).expect_err("for listening");
     assert!(refused.to_string().contains("'to'"), "{refused}");
 }

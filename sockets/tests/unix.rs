@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use qapi_schema::sockets::{Accounts, SocketAccess};
 use rustix::net::SocketFlags;
 use rustix::process::{getgid, getuid};
-use sockets::{Access, Address, Listener, Remote};
+use sockets::{Access, Address, Listener, Objects, Remote};
 use tempfile::TempDir;
 
 fn place() -> (TempDir, PathBuf) {
@@ -26,10 +26,11 @@ fn bind(path: &Path) -> io::Result<Vec<Listener>> {
     bind_for(&Address::Unix(path.to_owned()), NOBODY_ELSE)
 }
 
-const NOBODY_ELSE: SocketAccess = SocketAccess { mode: None, group: None, allow_uid: None, allow_gid: None };
+const NOBODY_ELSE: SocketAccess =
+    SocketAccess { mode: None, group: None, allow_uid: None, allow_gid: None, tls_creds: None };
 
 fn bind_for(address: &Address, access: SocketAccess) -> io::Result<Vec<Listener>> {
-    Listener::bind(address, &Access::new(access, address).expect("accepted"))
+    Listener::bind(address, &Access::new(access, address, &Objects::default()).expect("accepted"))
 }
 
 fn one(name: &str) -> Option<Accounts> {
@@ -162,7 +163,7 @@ fn an_abstract_socket_has_a_name_and_no_file() {
         let address = Address::Abstract { name: name.clone(), tight };
         let listeners = bind_for(&address, NOBODY_ELSE).expect("listens");
         assert!(bind_for(&address, NOBODY_ELSE).is_err_and(|error| error.kind() == ErrorKind::AddrInUse));
-        let _client = Remote::resolve(address).and_then(|remote| remote.connect()).expect("it listens");
+        let _client = Remote::resolve(address, None).and_then(|remote| remote.connect()).expect("it listens");
         assert!(accepts(&listeners[0]));
         let padding = if tight { 0 } else { 107 - name.len() };
         let raw = SocketAddr::from_abstract_name(format!("{name}{}", "\0".repeat(padding))).expect("an address");

@@ -130,6 +130,50 @@ fn a_socket_that_makes_no_sense_is_refused_by_its_key() {
 }
 
 #[test]
+#[cfg(feature = "tls")]
+fn credentials_that_can_t_be_used_are_named() {
+    use crate::support::certificates::{self, object};
+
+    let pki = certificates::directory();
+    let path = |name: &str| pki.path().join(name);
+    let server = object("tls0", pki.path(), "server");
+    let object_says = |options: &str, expected: &str| {
+        each_is_refused(directory().path(), &[(&["--object", options], &format!("--object: {expected}"))]);
+    };
+    object_says("secret,id=s", "Parameter 'qom-type' does not accept value 'secret'");
+    object_says("tls-creds-x509,id=tls0,endpoint=server", "Parameter 'dir' is missing");
+    object_says("tls-creds-x509,id=0,dir=/", "Parameter 'id' expects an identifier: ...");
+    object_says("tls-creds-x509,id=tls0,dir=/,priority=NORMAL", "Parameter 'priority' is unexpected");
+    object_says(
+        "tls-creds-x509,id=tls0,dir=/nowhere",
+        "cannot use TLS credentials '/nowhere/ca-cert.pem': No such file or directory",
+    );
+    object_says(&format!("{},verify-peer=off", object("tls0", pki.path(), "client")), "'verify-peer=off' is for ...");
+    let said = |options: &[&str], expected: &str| each_is_refused(directory().path(), &[(options, expected)]);
+    said(&["--object", &server, "--object", &server], "--object: Duplicate object 'tls0'");
+    said(&["-qmp", "unix:q,server=on,tls-creds=tls0"], "--qmp: No TLS credentials with id 'tls0'");
+    let nbd = "addr.type=unix,addr.path=n,tls-creds=tls0";
+    let client = object("tls0", pki.path(), "client");
+    said(&["--object", &client, "--nbd-server", nbd], "--nbd-server: ...create them with endpoint=server");
+    said(&["--object", &client, "-qmp", "unix:q,tls-creds=tls0,reconnect-ms=1"], "--qmp: TLS takes a host name ...");
+
+    fs::copy(path("client-key.pem"), path("server-key.pem")).expect("copied");
+    object_says(&server, "cannot use TLS credentials '.../server-cert.pem': ...");
+    fs::write(path("server-key.pem"), "no key").expect("written");
+    object_says(&server, "cannot use TLS credentials '.../server-key.pem': no private key in it, or an encrypted one");
+    fs::write(path("ca-cert.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").expect("written");
+    object_says(&server, "cannot use TLS credentials '.../ca-cert.pem': ...");
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn a_build_without_tls_says_so() {
+    let options = ["--object", "tls-creds-x509,id=tls0,dir=/,endpoint=server"];
+    let said = "--object: TLS is not supported: this build lacks the feature 'tls'";
+    each_is_refused(directory().path(), &[(&options, said)]);
+}
+
+#[test]
 fn a_value_that_the_schema_refuses_is_named_by_its_path() {
     each_is_refused(
         directory().path(),

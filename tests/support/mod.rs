@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub mod certificates;
 pub mod daemon;
 pub mod guest;
 pub mod peer;

@@ -74,7 +74,7 @@ impl Client {
     /// # Errors
     /// The server can't be reached, does not have the export, or does not speak the protocol.
     pub fn connect(address: &Address, export: &str) -> Result<Self, ClientError> {
-        let socket = Socket::from(Remote::resolve(address.clone())?.connect()?);
+        let socket = Socket::from(Remote::resolve(address.clone(), None)?.connect()?);
         let mut input = Input::new();
         let (size, flags) = handshake::go(&socket, &mut input, export)?;
         let line = Arc::new(Line { socket, outstanding: Mutex::default() });

@@ -26,6 +26,7 @@ use std::thread::{self, Scope, ThreadId};
 use std::time::Instant;
 
 pub(super) use outbox::Outbox;
+use sockets::tls::Credentials;
 
 use super::disk::Disk;
 use super::export::{Attachment, Table};
@@ -38,9 +39,10 @@ use handshake::{Outcome, handshake};
 use pace::Pace;
 use receiver::{Ending, Incoming, Receiver, Wish};
 
-/// Serves a client until it is gone and owed nothing. The handshake must be over by `deadline`.
-pub(super) fn serve(outbox: &Arc<Outbox>, table: &Table, deadline: Option<Instant>) {
-    match handshake(outbox, table, deadline) {
+/// Serves a client until it is gone and owed nothing. The handshake must be over by `deadline`, and over TLS if there are
+/// credentials.
+pub(super) fn serve(outbox: &Arc<Outbox>, table: &Table, credentials: Option<&Credentials>, deadline: Option<Instant>) {
+    match handshake(outbox, table, credentials, deadline) {
         Ok(Outcome::Transmission(attachment, terms, input)) => {
             tracing::debug!(export = attachment.export().options().name, "client connected");
             Connection::new(&attachment, outbox, Receiver::new(input, terms)).run();

@@ -9,8 +9,11 @@
 //!    close          Skipping   close
 //! ```
 //!
-//! Only fixed newstyle is spoken (section "Fixed newstyle negotiation"): no TLS, no structured replies; a client that
-//! asks for them is told that they are unsupported, and goes on without.
+//! Only fixed newstyle is spoken (section "Fixed newstyle negotiation"): no structured replies; a client that asks for
+//! them is told that they are unsupported, and goes on without.
+//!
+//! With TLS, the mode is FORCEDTLS (section "TLS support"): until the client has sent `NBD_OPT_STARTTLS` it learns nothing
+//! of the exports. The encryption itself is done by whoever moves the bytes; the handshake goes on within it.
 
 mod option;
 mod reply;
@@ -18,8 +21,8 @@ mod reply;
 use super::fields::Fields;
 use super::protocol::{
     NBD_EXPORT_NAME_ZEROES, NBD_FLAG_C_FIXED_NEWSTYLE, NBD_FLAG_C_NO_ZEROES, NBD_FLAG_FIXED_NEWSTYLE,
-    NBD_FLAG_NO_ZEROES, NBD_INIT_PASSWD, NBD_OPTS_MAGIC, NBD_REP_ACK, NBD_REP_ERR_INVALID, NBD_REP_ERR_TOO_BIG,
-    NBD_REP_ERR_UNKNOWN, NBD_REP_ERR_UNSUP,
+    NBD_FLAG_NO_ZEROES, NBD_INIT_PASSWD, NBD_OPTS_MAGIC, NBD_REP_ACK, NBD_REP_ERR_INVALID, NBD_REP_ERR_POLICY,
+    NBD_REP_ERR_TLS_REQD, NBD_REP_ERR_TOO_BIG, NBD_REP_ERR_UNKNOWN, NBD_REP_ERR_UNSUP,
 };
 use super::transmission::Terms;
 use option::{Choice, Opt};
@@ -67,6 +70,8 @@ pub enum Step<E> {
     NeedMore,
     /// Call again with what follows this message.
     Continue,
+    /// Send what was output, drop what was received, and call again with what comes over TLS.
+    StartTls,
     /// The client has chosen; what follows belongs to the transmission phase.
     Transmission(E),
     /// Close the connection, after what was output is sent.
@@ -90,7 +95,19 @@ pub enum Farewell {
 #[derive(Debug)]
 pub struct Negotiation {
     state: State,
+    tls: Tls,
     received: usize,
+}
+
+/// Whether the client must use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// It can't.
+    Off,
+    /// It must, and does not yet.
+    Required,
+    /// It does.
+    On,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -112,11 +129,11 @@ struct Style {
 
 impl Negotiation {
     /// Starts the handshake: appends the greeting.
-    pub fn start(output: &mut Vec<u8>) -> Self {
+    pub fn start(tls: Tls, output: &mut Vec<u8>) -> Self {
         output.extend(NBD_INIT_PASSWD.to_be_bytes());
         output.extend(NBD_OPTS_MAGIC.to_be_bytes());
         output.extend((NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES).to_be_bytes());
-        Self { state: State::ClientFlags, received: 0 }
+        Self { state: State::ClientFlags, tls, received: 0 }
     }
 
     /// Handles the message at the front of `input`. Returns how many bytes it took, and what comes next.
@@ -139,7 +156,7 @@ impl Negotiation {
         self.received += taken;
         match step {
             Step::Continue if self.received > MAX_HANDSHAKE => (taken, violation("too many options")),
-            Step::NeedMore | Step::Continue | Step::Transmission(_) | Step::Close(_) => (taken, step),
+            Step::NeedMore | Step::Continue | Step::StartTls | Step::Transmission(_) | Step::Close(_) => (taken, step),
         }
     }
 
@@ -176,7 +193,25 @@ impl Negotiation {
             return Some(violation("an option before fixed newstyle was agreed on"));
         }
         let mut replies = Replies::new(option, output);
+        if self.tls == Tls::Required && !matches!(parsed, Opt::StartTls | Opt::Abort) {
+            return Some(refuse_plain(&parsed, &mut replies));
+        }
         Some(match parsed {
+            Opt::StartTls => match self.tls {
+                Tls::Required => {
+                    self.tls = Tls::On;
+                    replies.send(NBD_REP_ACK, &[]);
+                    Step::StartTls
+                }
+                Tls::Off => {
+                    replies.error(NBD_REP_ERR_POLICY, "the server has no TLS credentials");
+                    Step::Continue
+                }
+                Tls::On => {
+                    replies.error(NBD_REP_ERR_INVALID, "TLS is on already");
+                    Step::Continue
+                }
+            },
             Opt::ExportName(name) => export_name(name, style, exports, output),
             Opt::Abort => {
                 replies.send(NBD_REP_ACK, &[]);
@@ -231,6 +266,21 @@ impl Negotiation {
 
 const fn violation<E>(what: &'static str) -> Step<E> {
     Step::Close(Farewell::Violation(what))
+}
+
+/// Section "FORCEDTLS mode": an option that comes before TLS is refused, or ends the session if it can't be.
+fn refuse_plain<E>(option: &Opt<'_>, replies: &mut Replies<'_>) -> Step<E> {
+    match option {
+        Opt::ExportName(_) => violation("NBD_OPT_EXPORT_NAME without TLS"),
+        Opt::Malformed(why) => {
+            replies.error(NBD_REP_ERR_INVALID, why);
+            Step::Continue
+        }
+        Opt::Abort | Opt::StartTls | Opt::List | Opt::Info(_) | Opt::Go(_) | Opt::Unsupported => {
+            replies.error(NBD_REP_ERR_TLS_REQD, "the server wants TLS: send NBD_OPT_STARTTLS first");
+            Step::Continue
+        }
+    }
 }
 
 /// Section "Option types", `NBD_OPT_EXPORT_NAME`: no reply has a header, and there is none for failure.

@@ -67,6 +67,8 @@ pub const NBD_OPT_EXPORT_NAME: u32 = 1;
 pub const NBD_OPT_ABORT: u32 = 2;
 /// List the exports.
 pub const NBD_OPT_LIST: u32 = 3;
+/// Encrypt what follows the reply.
+pub const NBD_OPT_STARTTLS: u32 = 5;
 /// Describe an export.
 pub const NBD_OPT_INFO: u32 = 6;
 /// Describe an export and start transmission.
@@ -84,8 +86,12 @@ pub const NBD_REP_INFO: u32 = 3;
 pub const NBD_REP_FLAG_ERROR: u32 = 1 << 31;
 /// The option is not supported.
 pub const NBD_REP_ERR_UNSUP: u32 = NBD_REP_FLAG_ERROR | 1;
+/// The option is forbidden here.
+pub const NBD_REP_ERR_POLICY: u32 = NBD_REP_FLAG_ERROR | 2;
 /// The option is malformed.
 pub const NBD_REP_ERR_INVALID: u32 = NBD_REP_FLAG_ERROR | 3;
+/// The option takes TLS.
+pub const NBD_REP_ERR_TLS_REQD: u32 = NBD_REP_FLAG_ERROR | 5;
 /// There is no such export.
 pub const NBD_REP_ERR_UNKNOWN: u32 = NBD_REP_FLAG_ERROR | 6;
 /// The option is too long.

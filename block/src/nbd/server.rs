@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::SocketFlags;
+use sockets::tls::Credentials;
 use sockets::{Access, Address, Listener};
 
 use super::connection::{self, Outbox};
@@ -46,6 +47,8 @@ pub struct Server {
 /// What the server's threads share.
 struct Shared {
     limits: Limits,
+    /// What clients need, if they do.
+    credentials: Option<Credentials>,
     table: Table,
     clients: Mutex<Clients>,
     wake: Wake,
@@ -58,15 +61,20 @@ struct Clients {
 }
 
 impl Server {
-    /// Listens on `address`.
+    /// Listens on `address`, for those whom `access` lets in.
     ///
     /// # Errors
     /// It can't be listened on, or the system refuses a thread or a descriptor.
     pub fn start(address: &Address, access: &Access, limits: Limits) -> io::Result<Self> {
         let listeners = Listener::bind(address, access)?;
         let addresses = listeners.iter().map(Listener::address).cloned().collect();
-        let shared =
-            Arc::new(Shared { limits, table: Table::default(), clients: Mutex::default(), wake: Wake::new()? });
+        let shared = Arc::new(Shared {
+            limits,
+            credentials: access.credentials().cloned(),
+            table: Table::default(),
+            clients: Mutex::default(),
+            wake: Wake::new()?,
+        });
         let accepting = thread::Builder::new().name("nbd-accept".into()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.accept(listeners)
@@ -191,7 +199,7 @@ struct Registration<'a> {
 impl Registration<'_> {
     fn serve(&self) {
         let deadline = self.shared.limits.handshake.map(|time| Instant::now() + time);
-        connection::serve(&self.outbox, &self.shared.table, deadline);
+        connection::serve(&self.outbox, &self.shared.table, self.shared.credentials.as_ref(), deadline);
     }
 }
 

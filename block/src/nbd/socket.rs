@@ -5,35 +5,72 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, recv, send, sendmsg, shutdown};
+use sockets::tls::Session;
 
 use super::input::Input;
 
 /// A connected stream socket.
 #[derive(Debug)]
-pub(super) struct Socket(OwnedFd);
+pub(super) struct Socket {
+    fd: OwnedFd,
+    /// From STARTTLS on. Locked for no longer than a system call that does not wait.
+    tls: OnceLock<Mutex<Session>>,
+}
 
 impl<S: Into<OwnedFd>> From<S> for Socket {
     fn from(socket: S) -> Self {
-        Self(socket.into())
+        Self { fd: socket.into(), tls: OnceLock::new() }
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.fd.as_fd()
     }
 }
 
 impl Socket {
-    /// Waits for input. Returns how much there was: none at the end of the stream.
-    pub(super) fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        let (_, received) = retry_on_intr(|| recv(&self.0, &mut *buffer, RecvFlags::empty()))?;
+    /// Encrypts all that follows. The handshake must be over by `deadline`.
+    pub(super) fn secure(&self, mut session: Session, deadline: Option<Instant>) -> io::Result<()> {
+        while session.is_handshaking() || session.wants_to_send() {
+            let output = if session.wants_to_send() { PollFlags::OUT } else { PollFlags::empty() };
+            self.wait(PollFlags::IN | output, deadline)?;
+            match session.advance(self.fd.as_fd()) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.tls.set(Mutex::new(session)).map_err(|_| io::Error::other("TLS within TLS"))
+    }
+
+    /// Waits for input, but not beyond `deadline`. Returns how much there was: none at the end of the stream.
+    pub(super) fn receive(&self, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
+        if let Some(tls) = self.tls.get() {
+            loop {
+                match tls.lock().receive(self.fd.as_fd(), buffer) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    outcome => return outcome,
+                }
+                self.wait(PollFlags::IN, deadline)?;
+            }
+        }
+        if deadline.is_some() {
+            self.wait(PollFlags::IN, deadline)?;
+        }
+        let (_, received) = retry_on_intr(|| recv(&self.fd, &mut *buffer, RecvFlags::empty()))?;
         Ok(received)
+    }
+
+    /// There may be input that polling does not tell of.
+    pub(super) fn has_input(&self) -> bool {
+        self.tls.get().is_some_and(|tls| tls.lock().has_input())
     }
 
     /// Fills `target` with what was received before and what is yet to come.
@@ -42,11 +79,11 @@ impl Socket {
         while filled < target.len() {
             let left = &mut target[filled..];
             let received = if left.len() > Input::LONGEST_MESSAGE {
-                let received = self.receive(left)?;
+                let received = self.receive(left, None)?;
                 filled += received;
                 received
             } else {
-                let received = self.receive(input.space())?;
+                let received = self.receive(input.space(), None)?;
                 input.received(received);
                 filled += input.take(left);
                 received
@@ -58,12 +95,16 @@ impl Socket {
         Ok(())
     }
 
-    /// Sends what can be sent now, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// Sends what can be sent now, or fails with [`WouldBlock`](io::ErrorKind::WouldBlock): then the same must be sent
+    /// before anything else.
     pub(super) fn send_now(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(tls) = self.tls.get() {
+            return tls.lock().send(self.fd.as_fd(), parts);
+        }
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let sent = retry_on_intr(|| match parts {
-            [part] => send(&self.0, part, flags),
-            parts => sendmsg(&self.0, parts, &mut SendAncillaryBuffer::default(), flags),
+            [part] => send(&self.fd, part, flags),
+            parts => sendmsg(&self.fd, parts, &mut SendAncillaryBuffer::default(), flags),
         })?;
         Ok(sent)
     }
@@ -88,7 +129,7 @@ impl Socket {
     /// [`TimedOut`](io::ErrorKind::TimedOut) once `deadline` has passed, also for a peer that never lets us wait.
     pub(super) fn wait(&self, events: PollFlags, deadline: Option<Instant>) -> io::Result<()> {
         let left = || deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let mut polled = [PollFd::new(&self.0, events)];
+        let mut polled = [PollFd::new(&self.fd, events)];
         let ready = retry_on_intr(|| {
             let timeout = left().and_then(|left| Timespec::try_from(left).ok());
             poll(&mut polled, timeout.as_ref())
@@ -98,7 +139,10 @@ impl Socket {
 
     /// Ends the stream in both directions, also for threads that wait for it.
     pub(super) fn hang_up(&self) {
+        if let Some(tls) = self.tls.get() {
+            tls.lock().close(self.fd.as_fd());
+        }
         // A peer that has already gone is fine.
-        let _ = shutdown(&self.0, Shutdown::Both);
+        let _ = shutdown(&self.fd, Shutdown::Both);
     }
 }

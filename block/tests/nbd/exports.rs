@@ -214,5 +214,5 @@ fn an_address_that_can_t_be_had_is_named() {
     assert!(refused(inet("127.0.0.1", "zork")).starts_with("address resolution failed for 127.0.0.1:zork: "));
     assert!(refused(inet("127.0.0.1", "65536")).starts_with("address resolution failed for 127.0.0.1:65536: "));
     // An address of a network for documentation (RFC 5737).
-    assert_eq!(refused(inet("192.0.2.1", "0")), "TCP at 192.0.2.1:0 is refused: it is possible on loopback only");
+    assert!(refused(inet("192.0.2.1", "0")).starts_with("TCP at 192.0.2.1:0 is refused: it is not on loopback"));
 }

@@ -31,7 +31,7 @@ impl Machine {
         let events = Arc::new(Events::default());
         let vm = Arc::new(Vm::new(events.clone(), SystemClock));
         let block = Arc::new(Block::new(vm.clone()));
-        let exports = Exports::new(block.clone());
+        let exports = Exports::new(block.clone(), Arc::default());
         let directory = tempfile::tempdir().expect("directory");
         let machine = Self { vm, block, exports, events, directory };
         machine.cont();

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::sockopt::socket_error;
+use sockets::tls::Credentials;
 use sockets::{Address, Attempt, Remote};
 use tracing::debug;
 
@@ -25,6 +26,8 @@ use crate::outbox::SessionId;
 #[derive(Debug)]
 pub(crate) struct Connector {
     remote: Remote,
+    /// What the host of this name must prove itself to.
+    tls: Option<(Credentials, String)>,
     reconnect: Option<Duration>,
     state: State,
 }
@@ -38,16 +41,19 @@ enum State {
 }
 
 impl Connector {
-    /// Connects to `address`.
+    /// Connects to `address`; with `credentials`, over TLS.
     ///
     /// # Errors
     /// The first attempt failed and there is to be no other.
     pub(crate) fn connect(
         address: Address,
+        credentials: Option<Credentials>,
         reconnect: Option<Duration>,
         now: Instant,
     ) -> io::Result<(Self, Option<Stream>)> {
-        let mut connector = Self { remote: Remote::resolve(address)?, reconnect, state: State::Waiting(None) };
+        let remote = Remote::resolve(address, credentials.as_ref())?;
+        let tls = credentials.map(|credentials| secured(credentials, remote.address())).transpose()?;
+        let mut connector = Self { remote, tls, reconnect, state: State::Waiting(None) };
         match (connector.first(), reconnect) {
             (Ok(stream), _) => Ok((connector, Some(stream))),
             (Err(error), None) => Err(error),
@@ -62,7 +68,7 @@ impl Connector {
     fn first(&self) -> io::Result<Stream> {
         let socket = self.remote.connect()?;
         fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
-        Ok(Stream::socket(socket))
+        self.stream(socket)
     }
 
     /// When the next attempt is due.
@@ -86,7 +92,7 @@ impl Connector {
 
     fn attempt(&mut self, poller: &Poller, source: Source) -> io::Result<Option<Stream>> {
         match self.remote.begin()? {
-            Attempt::Connected(socket) => Ok(Some(Stream::socket(socket))),
+            Attempt::Connected(socket) => self.stream(socket).map(Some),
             Attempt::Begun(socket) => {
                 let mut watch = Watch::new();
                 poller.watch(&socket, source, &mut watch, EventFlags::OUT)?;
@@ -99,10 +105,12 @@ impl Connector {
     /// The poller reports the outcome of an attempt. Returns the stream if it has succeeded.
     pub(crate) fn finish(&mut self, now: Instant, poller: &Poller, source: Source) -> Option<Stream> {
         match replace(&mut self.state, State::Waiting(None)) {
-            State::Connecting(socket, mut watch) => match outcome(&socket, poller, source, &mut watch) {
-                Ok(()) => return Some(Stream::socket(socket)),
-                Err(error) => self.failed(&error, now),
-            },
+            State::Connecting(socket, mut watch) => {
+                match outcome(&socket, poller, source, &mut watch).and_then(|()| self.stream(socket)) {
+                    Ok(stream) => return Some(stream),
+                    Err(error) => self.failed(&error, now),
+                }
+            }
             other @ (State::Waiting(_) | State::Connected(_)) => self.state = other,
         }
         None
@@ -121,6 +129,13 @@ impl Connector {
         }
     }
 
+    fn stream(&self, socket: OwnedFd) -> io::Result<Stream> {
+        match &self.tls {
+            None => Ok(Stream::socket(socket)),
+            Some((credentials, host)) => Ok(Stream::secured(socket, credentials.connect(host)?)),
+        }
+    }
+
     fn failed(&mut self, error: &io::Error, now: Instant) {
         debug!(address = %self.remote.address(), %error, "cannot connect");
         self.wait(now);
@@ -128,6 +143,16 @@ impl Connector {
 
     fn wait(&mut self, now: Instant) {
         self.state = State::Waiting(self.reconnect.map(|interval| now + interval));
+    }
+}
+
+fn secured(credentials: Credentials, address: &Address) -> io::Result<(Credentials, String)> {
+    match address {
+        Address::Inet(inet) => Ok((credentials, inet.host.clone())),
+        Address::Unix(_) | Address::Abstract { .. } | Address::Inherited(_) => {
+            let message = "TLS takes a host name to compare the server's certificate with";
+            Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+        }
     }
 }
 

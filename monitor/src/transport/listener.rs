@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::EventFlags;
 use rustix::net::SocketFlags;
 use sockets::Address;
+use sockets::tls::Credentials;
 
 use super::poller::{Poller, Source, Watch};
 use super::stream::Stream;
@@ -17,13 +18,15 @@ const REST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: sockets::Listener,
+    credentials: Option<Credentials>,
     watch: Watch,
     resting_until: Option<Instant>,
 }
 
 impl Listener {
-    pub(crate) const fn new(socket: sockets::Listener) -> Self {
-        Self { socket, watch: Watch::new(), resting_until: None }
+    /// Of clients that must prove themselves, if there are `credentials`.
+    pub(crate) const fn new(socket: sockets::Listener, credentials: Option<Credentials>) -> Self {
+        Self { socket, credentials, watch: Watch::new(), resting_until: None }
     }
 
     /// Where it listens: with the port that was chosen, if none was given.
@@ -50,9 +53,10 @@ impl Listener {
         if accepted.is_err() {
             self.resting_until = Some(now + REST);
         }
-        match accepted {
-            Ok(socket) => Ok(socket.map(Stream::socket)),
-            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", self.address()))),
+        match (accepted, &self.credentials) {
+            (Ok(Some(socket)), Some(credentials)) => Ok(Some(Stream::secured(socket, credentials.accept()?))),
+            (Ok(socket), _) => Ok(socket.map(Stream::socket)),
+            (Err(error), _) => Err(io::Error::new(error.kind(), format!("{}: {error}", self.address()))),
         }
     }
 

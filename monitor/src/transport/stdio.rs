@@ -60,7 +60,7 @@ mod tests {
         let (reader, writer) = pipe().expect("pipe");
         let input = without_blocking(reader.as_fd(), OFlags::RDONLY).expect("input");
         let output = without_blocking(writer.as_fd(), OFlags::WRONLY).expect("output");
-        let stream = Stream::pair(input, output);
+        let mut stream = Stream::pair(input, output);
         assert!(!is_non_blocking(&reader) && !is_non_blocking(&writer));
 
         let mut buffer = [0; 8];

@@ -1,12 +1,13 @@
 //! One client's bytes in and out, never blocking.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use sockets::tls::Session;
 
 use super::poller::{Poller, Source, Watch};
 
@@ -19,6 +20,7 @@ pub(crate) struct Stream {
     input: End,
     /// None: the input is a socket that takes output, too.
     output: Option<End>,
+    tls: Option<Box<Session>>,
 }
 
 /// What a stream is to be watched for.
@@ -49,21 +51,37 @@ enum EndKind {
 impl Stream {
     /// A connected socket, which does not block.
     pub(crate) const fn socket(socket: OwnedFd) -> Self {
-        Self { input: End::new(socket, None), output: None }
+        Self { input: End::new(socket, None), output: None, tls: None }
+    }
+
+    /// The same, with all that is said on it encrypted.
+    pub(crate) fn secured(socket: OwnedFd, session: Session) -> Self {
+        Self { tls: Some(Box::new(session)), ..Self::socket(socket) }
     }
 
     /// Two descriptors that do not block.
     pub(super) const fn pair(input: End, output: End) -> Self {
-        Self { input, output: Some(output) }
+        Self { input, output: Some(output), tls: None }
+    }
+
+    /// Who is at the other end is not known yet.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     /// Reads into `buffer`. Zero is the end of the input.
-    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(tls) = &mut self.tls {
+            return tls.receive(self.input.fd.as_fd(), buffer);
+        }
         Ok(retry_on_intr(|| read(&self.input.fd, &mut *buffer))?)
     }
 
-    /// Writes as much of `bytes` as there is room for.
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+    /// Writes as much of `bytes` as there is room for. If there is none, the next call must begin with the same bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(tls) = &mut self.tls {
+            return tls.send(self.input.fd.as_fd(), &[IoSlice::new(bytes)]);
+        }
         Ok(retry_on_intr(|| match &self.output {
             None => send(&self.input.fd, bytes, SendFlags::NOSIGNAL),
             Some(output) => write(&output.fd, bytes),
@@ -72,6 +90,12 @@ impl Stream {
 
     /// Has the poller report what is of interest.
     pub(crate) fn watch(&mut self, poller: &Poller, source: Source, interest: Interest) -> io::Result<()> {
+        let interest = match &self.tls {
+            // Whatever is wanted, a handshake comes first.
+            Some(tls) if tls.is_handshaking() => Interest { input: true, output: tls.wants_to_send() },
+            Some(tls) => Interest { output: interest.output || tls.wants_to_send(), ..interest },
+            None => interest,
+        };
         let input = if interest.input { EventFlags::IN } else { EventFlags::empty() };
         let output = if interest.output { EventFlags::OUT } else { EventFlags::empty() };
         match &mut self.output {
@@ -85,11 +109,14 @@ impl Stream {
 
     /// The poller will not report input: it is to be read without being asked.
     pub(crate) fn is_always_readable(&self) -> bool {
-        self.input.kind == EndKind::AlwaysReady
+        self.input.kind == EndKind::AlwaysReady || self.tls.as_ref().is_some_and(|tls| tls.has_input())
     }
 
     /// Ends a socket so that what was written still arrives: with input unread, closing it would reset it.
-    pub(crate) fn finish(&self, buffer: &mut [u8]) {
+    pub(crate) fn finish(&mut self, buffer: &mut [u8]) {
+        if let Some(tls) = &mut self.tls {
+            tls.close(self.input.fd.as_fd());
+        }
         if self.output.is_some() || shutdown(&self.input.fd, Shutdown::Write).is_err() {
             return;
         }

@@ -71,7 +71,7 @@ fn a_client_that_listens_is_connected_to_again_and_again() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("client");
     let mut listener = UnixListener::bind(&path).expect("a free path");
-    let server = start_with(|server| server.connect(Address::Unix(path.clone()), AT_ONCE).expect("it listens"));
+    let server = start_with(|server| server.connect(Address::Unix(path.clone()), None, AT_ONCE).expect("it listens"));
     for round in 0..3 {
         let mut client = Client::over(listener.accept().expect("a connection").0);
         client.negotiate();
@@ -89,7 +89,7 @@ fn a_client_that_listens_is_connected_to_again_and_again() {
 fn a_client_that_does_not_listen_yet_is_waited_for() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("client");
-    let _server = start_with(|server| server.connect(Address::Unix(path.clone()), AT_ONCE).expect("it may come"));
+    let _server = start_with(|server| server.connect(Address::Unix(path.clone()), None, AT_ONCE).expect("it may come"));
     let listener = UnixListener::bind(&path).expect("a free path");
     Client::over(listener.accept().expect("a connection").0).negotiate();
 }
@@ -98,7 +98,7 @@ fn a_client_that_does_not_listen_yet_is_waited_for() {
 fn tcp_is_connected_to_again_too() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = Address::inet("127.0.0.1", listener.local_addr().expect("bound").port());
-    let _server = start_with(|server| server.connect(address, AT_ONCE).expect("it listens"));
+    let _server = start_with(|server| server.connect(address, None, AT_ONCE).expect("it listens"));
     for _ in 0..2 {
         Client::over_tcp(listener.accept().expect("a connection").0).negotiate();
     }
@@ -108,11 +108,11 @@ fn tcp_is_connected_to_again_too() {
 fn without_an_interval_there_is_one_attempt() {
     let directory = tempfile::tempdir().expect("directory");
     let path = directory.path().join("client");
-    let refused = server().connect(Address::Unix(path.clone()), None).expect_err("nobody listens");
+    let refused = server().connect(Address::Unix(path.clone()), None, None).expect_err("nobody listens");
     assert_eq!(refused.to_string(), format!("Failed to connect to {}: No such file or directory", path.display()));
 
     let listener = UnixListener::bind(&path).expect("a free path");
-    let mut server = start_with(|server| server.connect(Address::Unix(path), None).expect("it listens"));
+    let mut server = start_with(|server| server.connect(Address::Unix(path), None, None).expect("it listens"));
     drop(Client::over(listener.accept().expect("a connection").0));
     Client::connect(&server.path);
     server.handle.shutdown();

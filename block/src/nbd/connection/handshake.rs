@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::event::PollFlags;
+use sockets::tls::Credentials;
 
 use super::outbox::Outbox;
 use crate::nbd::export::{Attachment, Table};
 use crate::nbd::input::Input;
-use crate::nbd::negotiation::{Farewell, Negotiation, Step};
+use crate::nbd::negotiation::{Farewell, Negotiation, Step, Tls};
 use crate::nbd::transmission::Terms;
 
 /// How a handshake ended.
@@ -20,13 +20,18 @@ pub(super) enum Outcome {
     Over(Farewell),
 }
 
-/// Lets the client choose an export, until `deadline`.
-pub(super) fn handshake(outbox: &Arc<Outbox>, table: &Table, deadline: Option<Instant>) -> io::Result<Outcome> {
+/// Lets the client choose an export, until `deadline`, and only over TLS if there are credentials.
+pub(super) fn handshake(
+    outbox: &Arc<Outbox>,
+    table: &Table,
+    credentials: Option<&Credentials>,
+    deadline: Option<Instant>,
+) -> io::Result<Outcome> {
     let socket = outbox.socket();
     let send = |output: &[u8]| socket.send_all(&mut [IoSlice::new(output)], deadline);
     let mut input = Input::new();
     let mut output = Vec::new();
-    let mut negotiation = Negotiation::start(&mut output);
+    let mut negotiation = Negotiation::start(if credentials.is_some() { Tls::Required } else { Tls::Off }, &mut output);
     loop {
         let (taken, step) = negotiation.handle_input(input.bytes(), table, &mut output);
         input.consume(taken);
@@ -35,11 +40,19 @@ pub(super) fn handshake(outbox: &Arc<Outbox>, table: &Table, deadline: Option<In
             Step::NeedMore => {
                 send(&output)?;
                 output.clear();
-                socket.wait(PollFlags::IN, deadline)?;
-                match socket.receive(input.space())? {
+                match socket.receive(input.space(), deadline)? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                     received => input.received(received),
                 }
+            }
+            Step::StartTls => {
+                send(&output)?;
+                output.clear();
+                // What came in the clear must not be taken for what comes encrypted.
+                let (true, Some(credentials)) = (input.bytes().is_empty(), credentials) else {
+                    return Ok(Outcome::Over(Farewell::Violation("input between NBD_OPT_STARTTLS and its reply")));
+                };
+                socket.secure(credentials.accept()?, deadline)?;
             }
             Step::Transmission(found) => {
                 // Removed while it was described: the client is told as late as now, by a closed connection.

@@ -164,7 +164,7 @@ impl Outbox {
     pub(super) fn wait_for_input(&self, incomplete: usize) {
         let mut state = self.state.lock();
         self.flush_locked(&mut state);
-        while state.unanswered.requests > incomplete {
+        while state.unanswered.requests > incomplete && !self.socket.has_input() {
             let happened = self.wait(&mut state, Awaited::Input, PollFlags::IN | PollFlags::RDHUP);
             if happened.intersects(PollFlags::IN | PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
                 return;

@@ -168,7 +168,7 @@ impl Receiver {
 /// The one place where a connection waits for its client; `incomplete` requests are counted but not yet all here.
 fn receive(outbox: &Outbox, incomplete: usize, buffer: &mut [u8]) -> Result<usize, Ending> {
     outbox.wait_for_input(incomplete);
-    match outbox.socket().receive(buffer) {
+    match outbox.socket().receive(buffer, None) {
         Ok(0) => Err(Ending::Lost),
         Ok(received) => Ok(received),
         Err(error) => Err(lost(&error)),

@@ -4,7 +4,7 @@ use std::str;
 
 use crate::nbd::fields::Fields;
 use crate::nbd::protocol::{
-    NBD_MAX_STRING, NBD_OPT_ABORT, NBD_OPT_EXPORT_NAME, NBD_OPT_GO, NBD_OPT_INFO, NBD_OPT_LIST,
+    NBD_MAX_STRING, NBD_OPT_ABORT, NBD_OPT_EXPORT_NAME, NBD_OPT_GO, NBD_OPT_INFO, NBD_OPT_LIST, NBD_OPT_STARTTLS,
 };
 
 /// An option with its data.
@@ -12,6 +12,7 @@ use crate::nbd::protocol::{
 pub(super) enum Opt<'a> {
     ExportName(Result<&'a str, &'static str>),
     Abort,
+    StartTls,
     List,
     Info(Choice<'a>),
     Go(Choice<'a>),
@@ -32,6 +33,8 @@ impl<'a> Opt<'a> {
             NBD_OPT_EXPORT_NAME => Self::ExportName(string(data)),
             // Data should be ignored.
             NBD_OPT_ABORT => Self::Abort,
+            NBD_OPT_STARTTLS if data.is_empty() => Self::StartTls,
+            NBD_OPT_STARTTLS => Self::Malformed("NBD_OPT_STARTTLS takes no data"),
             NBD_OPT_LIST if data.is_empty() => Self::List,
             NBD_OPT_LIST => Self::Malformed("NBD_OPT_LIST takes no data"),
             NBD_OPT_INFO => Choice::parse(data).map_or_else(Self::Malformed, Self::Info),

@@ -3,7 +3,8 @@
 use super::*;
 use crate::nbd::protocol::{
     NBD_INFO_BLOCK_SIZE, NBD_INFO_DESCRIPTION, NBD_INFO_EXPORT, NBD_INFO_NAME, NBD_MAX_STRING, NBD_OPT_ABORT,
-    NBD_OPT_EXPORT_NAME, NBD_OPT_GO, NBD_OPT_INFO, NBD_OPT_LIST, NBD_REP_INFO, NBD_REP_MAGIC, NBD_REP_SERVER,
+    NBD_OPT_EXPORT_NAME, NBD_OPT_GO, NBD_OPT_INFO, NBD_OPT_LIST, NBD_OPT_STARTTLS, NBD_REP_INFO, NBD_REP_MAGIC,
+    NBD_REP_SERVER,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -35,14 +36,19 @@ impl Directory for Shelf {
 
 /// What came of a whole conversation: the output without the greeting, and the last step.
 fn talk(input: &[u8]) -> (Vec<u8>, Step<&'static str>) {
+    talk_with(Tls::Off, input)
+}
+
+fn talk_with(tls: Tls, input: &[u8]) -> (Vec<u8>, Step<&'static str>) {
     let mut output = Vec::new();
-    let mut negotiation = Negotiation::start(&mut output);
+    let mut negotiation = Negotiation::start(tls, &mut output);
     output.clear();
     let mut left = input;
     loop {
         let (taken, step) = negotiation.handle_input(left, &Shelf, &mut output);
         left = &left[taken..];
-        if step != Step::Continue {
+        // What the peer sends next would come over TLS.
+        if !matches!(step, Step::Continue | Step::StartTls) {
             return (output, step);
         }
     }
@@ -97,7 +103,7 @@ fn info_export() -> Vec<u8> {
 #[test]
 fn the_greeting_offers_fixed_newstyle_without_zeroes() {
     let mut output = Vec::new();
-    Negotiation::start(&mut output);
+    Negotiation::start(Tls::Off, &mut output);
     assert_eq!(output, b"NBDMAGICIHAVEOPT\0\x03");
 }
 
@@ -183,11 +189,39 @@ fn the_client_may_try_again_after_an_error() {
 
 #[test]
 fn options_that_are_not_offered_are_unsupported() {
-    // Among them NBD_OPT_STARTTLS and NBD_OPT_STRUCTURED_REPLY.
-    for option in [0, 4, 5, 8, 9, 10, 11, u32::MAX] {
+    // Among them NBD_OPT_STRUCTURED_REPLY.
+    for option in [0, 4, 8, 9, 10, 11, u32::MAX] {
         refuses(option, b"", NBD_REP_ERR_UNSUP);
         refuses(option, b"data", NBD_REP_ERR_UNSUP);
     }
+}
+
+/// Section "TLS support", the modes NOTLS and FORCEDTLS.
+#[test]
+fn tls_comes_first_or_never() {
+    refuses(NBD_OPT_STARTTLS, b"", NBD_REP_ERR_POLICY);
+    let kinds = |input: &[Vec<u8>]| {
+        let (output, step) = talk_with(Tls::Required, &[&[flags(BOTH)], input].concat().concat());
+        let mut kinds = Vec::new();
+        let mut left = &output[..];
+        while let [_, _, _, _, _, _, _, _, _, _, _, _, k0, k1, k2, k3, l0, l1, l2, l3, ..] = *left {
+            kinds.push(u32::from_be_bytes([k0, k1, k2, k3]));
+            left = &left[20 + u32::from_be_bytes([l0, l1, l2, l3]) as usize..];
+        }
+        (kinds, step)
+    };
+    let go = option(NBD_OPT_GO, &choice(b"thin", &[]));
+    let start = option(NBD_OPT_STARTTLS, b"");
+    let list = option(NBD_OPT_LIST, b"");
+    let refused = kinds(&[list, go.clone(), option(8, b"")]);
+    assert_eq!(refused, (vec![NBD_REP_ERR_TLS_REQD; 3], Step::NeedMore));
+    assert_eq!(kinds(&[option(NBD_OPT_STARTTLS, b"x")]), (vec![NBD_REP_ERR_INVALID], Step::NeedMore));
+    let chosen = kinds(&[start.clone(), start, go]);
+    let expected = vec![NBD_REP_ACK, NBD_REP_ERR_INVALID, NBD_REP_INFO, NBD_REP_ACK];
+    assert_eq!(chosen, (expected, Step::Transmission("thin")));
+    let (_, step) = kinds(&[option(NBD_OPT_EXPORT_NAME, b"thin")]);
+    assert!(matches!(step, Step::Close(Farewell::Violation(_))), "{step:?}");
+    assert_eq!(kinds(&[option(NBD_OPT_ABORT, b"")]), (vec![NBD_REP_ACK], Step::Close(Farewell::Aborted)));
 }
 
 #[test]
@@ -245,7 +279,7 @@ fn a_message_cut_short_anywhere_needs_more_and_then_goes_on() {
         option(NBD_OPT_GO, &choice(b"thin", &[NBD_INFO_BLOCK_SIZE])),
     ];
     let mut output = Vec::new();
-    let mut negotiation = Negotiation::start(&mut output);
+    let mut negotiation = Negotiation::start(Tls::Off, &mut output);
     for message in messages {
         for length in 0..message.len() {
             output.clear();
@@ -277,7 +311,7 @@ proptest! {
         let at_once = talk(&input);
 
         let mut output = Vec::new();
-        let mut negotiation = Negotiation::start(&mut output);
+        let mut negotiation = Negotiation::start(Tls::Off, &mut output);
         output.clear();
         let (mut held, mut last) = (Vec::new(), Step::NeedMore);
         for arrived in input.chunks(chunk) {
