@@ -22,6 +22,7 @@ use crate::identity::Uuid;
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
 use crate::monitor_options::MonitorOptions;
+use crate::notify::{Stage, notify};
 use crate::pidfile::Pidfile;
 use crate::{background, identity, trace};
 
@@ -56,7 +57,10 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
     if let Some(background) = background {
         background.ready().map_err(|error| format!("--daemonize: {error}"))?;
     }
-    running.run().map_err(|error| error.to_string())?;
+    notify(Stage::Ready);
+    let cause = running.wait();
+    notify(Stage::Stopping);
+    running.shut_down(cause).map_err(|error| error.to_string())?;
     drop(pidfile);
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod keyval;
 pub mod machine;
 pub mod monitor_options;
+pub mod notify;
 pub mod pidfile;
 mod trace;
 

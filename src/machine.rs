@@ -184,8 +184,21 @@ impl Running {
     /// # Errors
     /// A disk could not be flushed, or the monitor failed.
     pub fn run(self) -> io::Result<()> {
+        let cause = self.wait();
+        self.shut_down(cause)
+    }
+
+    /// Serves until something ends the machine. Returns what.
+    pub fn wait(&self) -> ShutdownCause {
         // All senders gone would be the monitor's end.
-        let cause = self.end.recv().unwrap_or(ShutdownCause::HostError);
+        self.end.recv().unwrap_or(ShutdownCause::HostError)
+    }
+
+    /// Ends the machine.
+    ///
+    /// # Errors
+    /// As of [`Self::run`].
+    pub fn shut_down(self, cause: ShutdownCause) -> io::Result<()> {
         self.vm.transaction(|tx| tx.shutdown(cause));
         self.vm.drain();
         self.exports.stop();

@@ -149,6 +149,91 @@ fn a_monitor_that_connects_comes_again_after_it_was_left() {
     assert!(wait(&mut child).expect("an end").success());
 }
 
+/// As a service manager reads it, on a socket with a file and on one without.
+#[test]
+fn a_service_manager_is_told_of_the_start_and_the_end() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    let directory = directory();
+    let hidden = format!("whystop-notify-{}", std::process::id());
+    let path = directory.path().join("notify");
+    let managers = [
+        (format!("@{hidden}"), SocketAddr::from_abstract_name(&hidden).expect("an address")),
+        (path.display().to_string(), SocketAddr::from_pathname(&path).expect("an address")),
+    ];
+    for (name, address) in managers {
+        let manager = UnixDatagram::bind_addr(&address).expect("a socket");
+        manager.set_read_timeout(Some(support::DEADLINE)).expect("a timeout");
+        let mut command = whystop();
+        command.args(["-qmp", "unix:q,server=on,wait=off"]).env("NOTIFY_SOCKET", name);
+        let mut child = command.current_dir(directory.path()).stdin(Stdio::null()).spawn().expect("it starts");
+        let told = || {
+            let mut buffer = [0; 64];
+            let length = manager.recv(&mut buffer).expect("it tells");
+            String::from_utf8_lossy(&buffer[..length]).into_owned()
+        };
+        assert_eq!(told(), "READY=1\n");
+        // No second try.
+        use_and_quit(QmpClient::open(&directory.path().join("q")).expect("it listens"));
+        assert_eq!(told(), "STOPPING=1\n");
+        assert!(wait(&mut child).expect("an end").success());
+    }
+}
+
+/// What a service manager does: the sockets come first, as descriptors from 3 on, and the process id is that of the daemon.
+#[test]
+fn sockets_that_a_service_manager_created_are_served() {
+    let directory = directory();
+    let qmp = UnixListener::bind(directory.path().join("q")).expect("a socket");
+    let nbd = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let nbd_address = nbd.local_addr().expect("bound");
+    // Connected before there is a daemon.
+    let early = QmpClient::open(&directory.path().join("q")).expect("it listens");
+    let mut command = std::process::Command::new("sh");
+    // The shell puts the descriptors in their places: its own input and output are the only ones that survive.
+    command
+        .args(["-c", "exec 3<&0 4<&1 </dev/null >&2; export LISTEN_PID=$$; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_whystop"))
+        .args(["--chardev", "socket,id=c,fd=qmp,server=on,wait=off", "--monitor", "c"])
+        .args(["--nbd-server", "addr.type=fd,addr.str=nbd"])
+        .env("LISTEN_FDS", "2")
+        .env("LISTEN_FDNAMES", "qmp:nbd")
+        .stdin(OwnedFd::from(qmp))
+        .stdout(OwnedFd::from(nbd));
+    let mut child = command.spawn().expect("it starts");
+    drop(command);
+    let mut client = early.negotiate().expect("a monitor");
+    let greets = || {
+        use std::io::Read;
+        let mut stream = std::net::TcpStream::connect(nbd_address).expect("it listens");
+        let mut greeting = [0; 8];
+        stream.read_exact(&mut greeting).expect("a greeting");
+        assert_eq!(&greeting, b"NBDMAGIC");
+    };
+    greets();
+    client.execute("nbd-server-stop", Value::Null).expect("it runs");
+    let again = json!({"addr": {"type": "fd", "data": {"str": "nbd"}}});
+    client.execute("nbd-server-start", again).expect("it is still there");
+    greets();
+    client.execute("quit", Value::Null).expect("an answer");
+    assert!(wait(&mut child).expect("an end").success());
+    assert!(directory.path().join("q").exists(), "the socket is not the daemon's to remove");
+}
+
+#[test]
+fn a_user_who_is_not_allowed_is_shown_the_door_and_named_in_the_log() {
+    let daemon = start(&["-qmp", "unix:guarded,server=on,wait=off,mode=0666,allow-uid.0=65533,allow-uid.1=65534"]);
+    let path = daemon.directory().join("guarded");
+    assert_eq!(fs::metadata(&path).expect("a socket").permissions().mode() & 0o777, 0o666);
+    let mut client = QmpClient::open(&path).expect("it listens");
+    assert_eq!(client.receive(), Err(NoMessage::Closed));
+    let told = daemon.stderr();
+    assert!(told.contains("client refused") && told.contains(&format!("pid={}", std::process::id())), "{told}");
+    let mut allowed = QmpClient::connect(&daemon.qmp_socket()).expect("another socket");
+    allowed.execute("query-status", Value::Null).expect("an answer");
+}
+
 /// What the command prints, which must be all that it does.
 fn printed(arguments: &[&str]) -> String {
     let output = whystop().args(arguments).stdin(Stdio::null()).output().expect("it starts");

@@ -5,8 +5,15 @@
 use std::fs;
 use std::path::Path;
 
-const DOCUMENTS: &[&str] =
-    &["README.md", "CONTRIBUTING.md", "docs/rfc.md", "docs/cover-letter.md", "docs/benchmarks.md", "docs/embedding.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/rfc.md",
+    "docs/cover-letter.md",
+    "docs/benchmarks.md",
+    "docs/embedding.md",
+    "docs/systemd.md",
+];
 
 /// Python's, not a script.
 const LIBRARY: &str = "qemu.qmp";
