@@ -171,3 +171,23 @@ fn garbage_and_silence_end_a_handshake() {
     drop(client_end);
     assert_eq!(server.receive(&mut [0; 8]).expect_err("gone").kind(), ErrorKind::UnexpectedEof);
 }
+
+#[test]
+fn credentials_that_are_removed_serve_those_who_have_them() {
+    let directory = certificates::directory();
+    let objects = Objects::default();
+    let add = || {
+        let dir = Some(directory.path().display().to_string());
+        let properties = TlsCredsX509Properties { dir, endpoint: Some(Endpoint::Server), verify_peer: None };
+        objects.object_add(ObjectOptions { id: "tls0".into(), qom_type: ObjectOptionsKind::TlsCredsX509(properties) })
+    };
+    add().expect("good files");
+    assert_eq!(add().expect_err("twice").desc(), "Duplicate object 'tls0'");
+    let held = objects.tls_creds("tls0", Endpoint::Server).expect("just added");
+    objects.tls_creds("tls0", Endpoint::Client).expect_err("for the other side");
+    objects.object_del("tls0".into()).expect("just added");
+    assert_eq!(objects.object_del("tls0".into()).expect_err("gone").desc(), "object 'tls0' not found");
+    objects.tls_creds("tls0", Endpoint::Server).expect_err("gone");
+    held.accept().expect("still usable");
+    add().expect("the id is free again");
+}
