@@ -22,18 +22,27 @@ const REQUESTS: &[&str] = &[
 fn bytes(socket: &Path) -> String {
     let mut stream = UnixStream::connect(socket).expect("it listens");
     stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-    stream.write_all(REQUESTS.concat().as_bytes()).expect("it is taken");
     let mut bytes = Vec::new();
-    // The greeting, and one more error than requests.
-    while bytes.windows(5).filter(|end| end == b"\r\n}\r\n").count() < REQUESTS.len() + 2 {
-        let mut buffer = [0; 4096];
-        let length = stream.read(&mut buffer).expect("more in time");
-        assert!(length > 0, "{}", String::from_utf8_lossy(&bytes));
-        bytes.extend_from_slice(&buffer[..length]);
+    // One by one, for what is executed out-of-band overtakes; after the greeting.
+    for (answered, request) in (1..).zip(REQUESTS) {
+        read_messages(&mut stream, &mut bytes, answered);
+        stream.write_all(request.as_bytes()).expect("it is taken");
     }
+    // One more error than requests.
+    read_messages(&mut stream, &mut bytes, REQUESTS.len() + 2);
     let text = String::from_utf8(bytes).expect("ASCII");
     let package = text.split("\"package\": ").nth(1).and_then(|text| text.split("\r\n").next()).expect("a greeting");
     text.replacen(package, "...", 1)
+}
+
+/// Reads on until there are so many messages.
+fn read_messages(stream: &mut UnixStream, bytes: &mut Vec<u8>, count: usize) {
+    while bytes.windows(5).filter(|end| end == b"\r\n}\r\n").count() < count {
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).expect("more in time");
+        assert!(length > 0, "{}", String::from_utf8_lossy(bytes));
+        bytes.extend_from_slice(&buffer[..length]);
+    }
 }
 
 #[test]
