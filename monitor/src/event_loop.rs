@@ -340,3 +340,30 @@ fn listener_source(index: usize) -> Source {
 fn connector_source(index: usize) -> Source {
     Source::Connector(u32::try_from(index).unwrap_or(u32::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockets::Access;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn the_addresses_of_one_monitor_share_its_limit() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = ["a", "b"].map(|name| directory.path().join(name));
+        let listener = |path: &std::path::PathBuf| {
+            let sockets = sockets::Listener::bind(&Address::Unix(path.clone()), &Access::default());
+            Listener::new(sockets.expect("a free path").remove(0), None)
+        };
+        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+        let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
+        let mut event_loop = EventLoop::new(mailbox, broadcaster, Vec::new()).expect("epoll");
+        let options = Options { max_clients: 1, ..Options::default() };
+        event_loop.add_listeners(paths.iter().map(listener), options).expect("epoll");
+
+        let _clients = paths.each_ref().map(|path| UnixStream::connect(path).expect("it listens"));
+        event_loop.accept(0);
+        event_loop.accept(1);
+        assert_eq!(event_loop.connections.len(), 1);
+    }
+}
