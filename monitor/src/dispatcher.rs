@@ -76,7 +76,11 @@ pub(crate) fn run(command: &Command, request: Request, outbox: &Outbox, scratch:
             }
         }
     } else {
-        answer(outbox, &Response::new(id, call(command, arguments)), scratch);
+        let result = call(command, arguments);
+        // After some commands there may be nobody left to answer.
+        if result.is_err() || command.options().success_response {
+            answer(outbox, &Response::new(id, result), scratch);
+        }
     }
     if scratch.capacity() > KEPT {
         *scratch = Vec::new();
@@ -233,6 +237,22 @@ mod tests {
         });
         bench.run(&mut bench.dispatcher([cont]), "cont");
         assert_eq!(bench.queued(), "RESUME {\"return\": {}}\r\n");
+    }
+
+    #[test]
+    fn a_command_without_a_success_response_answers_errors_only() {
+        let bench = Bench::new();
+        let options = CommandOptions { success_response: false, ..CommandOptions::default() };
+        let halt = Command::new("halt", options, |members| {
+            members.finish()?;
+            Ok(Command::empty())
+        });
+        let mut dispatcher = bench.dispatcher([halt]);
+        assert_eq!(bench.run(&mut dispatcher, "halt"), Progress::Answered);
+        assert_eq!(bench.queued(), "");
+        let arguments = Arguments::from_iter([("x".to_owned(), 1.into())]);
+        dispatcher.run(Request { execute: "halt".into(), arguments, id: None, out_of_band: false }, &bench.outbox);
+        assert!(bench.queued().contains("Parameter 'x' is unexpected"));
     }
 
     #[test]
