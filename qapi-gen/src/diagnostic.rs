@@ -139,7 +139,7 @@ fn write_place(f: &mut fmt::Formatter<'_>, sources: &Sources, at: Span, kind: &s
     let [left, right] = [hidden > 0, rest.next().is_some()].map(|cut| if cut { CUT } else { "" });
     writeln!(f, "{:>5} | {left}{}{right}", at.line, shown.trim_end())?;
     let after = shown.chars().count().saturating_sub(before);
-    let marked = after.min((at.end - at.start) as usize).max(1);
+    let marked = after.min(sources.width(at)).max(1);
     writeln!(f, "      | {}^{}", " ".repeat(left.len() + before), "~".repeat(marked - 1))
 }
 

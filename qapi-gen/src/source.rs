@@ -126,6 +126,12 @@ impl Sources {
         before.map_or(1, |before| before.chars().count() + 1)
     }
 
+    /// How many characters it has.
+    pub fn width(&self, span: Span) -> usize {
+        let text = self.file(span.file).and_then(|source| source.text.get(span.start as usize..span.end as usize));
+        text.map_or(0, |text| text.chars().count())
+    }
+
     fn line_bounds(&self, span: Span) -> (usize, usize) {
         let Some(source) = self.file(span.file) else {
             return (0, 0);
