@@ -1,7 +1,5 @@
 //! Parts that stand in many definitions: sets of keys, conditions, features, flags.
 
-use std::collections::BTreeSet;
-
 use super::{Reader, Subject};
 use crate::name::{self, Licence};
 use crate::schema::{Condition, Feature};
@@ -19,13 +17,15 @@ impl Reader<'_, '_> {
         required: &[&str],
         optional: &[&str],
     ) {
-        let valid: BTreeSet<_> = required.iter().chain(optional).copied().collect();
-        let unknown = || object.members.iter().map(|(key, _)| key).filter(|key| !valid.contains(key.name.as_str()));
-        let suggestion = |key: &Key| suggest::nearest(&key.name, valid.iter().copied());
+        let valid = || required.iter().chain(optional).copied();
+        let keys = object.members.iter().map(|(key, _)| key);
+        let unknown: Vec<_> = keys.filter(|key| valid().all(|valid| valid != key.name)).collect();
+        let suggestion = |key: &Key| suggest::nearest(&key.name, valid());
         // A key that is misspelt is not missing, too.
         let misspelt = |missing: &str| {
-            unknown()
-                .any(|key| suggest::nearest(&key.name, [missing]).is_some_and(|help| suggestion(key) == Some(help)))
+            let meant =
+                |key: &&Key| suggest::nearest(&key.name, [missing]).is_some_and(|it| suggestion(key) == Some(it));
+            unknown.iter().any(meant)
         };
         let missing = required.iter().filter(|key| object.find(key).is_none() && !misspelt(key));
         let missing: Vec<_> = missing.map(|key| format!("'{key}'")).collect();
@@ -33,9 +33,12 @@ impl Reader<'_, '_> {
             let plural = if missing.len() > 1 { "s" } else { "" };
             self.error(place, format!("{subject} misses key{plural} {}", missing.join(", ")));
         }
-        for key in unknown() {
-            let all = || valid.iter().copied().collect::<Vec<_>>().join("', '");
-            let help = suggestion(key).unwrap_or_else(|| format!("valid keys are '{}'", all()));
+        for &key in &unknown {
+            let help = suggestion(key).unwrap_or_else(|| {
+                let mut valid: Vec<_> = valid().collect();
+                valid.sort_unstable();
+                format!("valid keys are '{}'", valid.join("', '"))
+            });
             self.error_with_help(key.span, format!("{subject} has unknown key '{}'", key.name), Some(help));
         }
     }
