@@ -16,7 +16,7 @@ use crate::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::outbox::{Outbox, SessionId};
 use crate::response::Response;
-use crate::transport::{Batch, Connector, Listener, Poller, Ready, Source, Stream};
+use crate::transport::{Batch, Connector, Interest, Listener, Poller, Ready, Source, Stream};
 
 /// How long clients that do not read may delay the end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -242,6 +242,11 @@ impl EventLoop {
         self.broadcaster.unsubscribe(session);
         let Some((mut connection, place)) = self.connections.remove(&session) else { return };
         debug!(session = session.0, "client disconnected");
+        // Closing it is not enough where the process has more descriptors of it, as of standard input.
+        let nothing = Interest { input: false, output: false };
+        if let Err(error) = connection.stream().watch(&self.poller, Source::Session(session), nothing) {
+            warn!(session = session.0, %error, "cannot cease to watch client");
+        }
         if self.ends_at.is_some() {
             connection.stream().finish(&mut shared.buffer);
         }
