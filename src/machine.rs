@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use block::block::Block;
 use block::export::Exports;
+use block::fdset::ClientFdSets;
 use monitor::control::Control;
+use monitor::misc::Misc;
 use monitor::{Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
-use qapi_schema::{CommandTable, INTROSPECTION};
-use qapi_schema::{block_core, block_export, control, introspect, machine, qom, run_state};
+use qapi_schema::{Client, Command, CommandTable, INTROSPECTION};
+use qapi_schema::{block_core, block_export, control, fdset, introspect, machine, misc, qom, run_state};
 use sockets::tls::Credentials;
 use sockets::{Access, Address, Objects};
 use vl::{Observer, SystemClock, Vm};
@@ -141,6 +143,8 @@ impl Machine {
             block_core::COMMANDS,
             block_export::COMMANDS,
             qom::COMMANDS,
+            fdset::COMMANDS,
+            misc::COMMANDS,
         ];
         let control = Arc::new(Control::new(Version::of_package(PACKAGE), names.concat(), &INTROSPECTION, quit));
         let preconfig = server.preconfig();
@@ -154,6 +158,10 @@ impl Machine {
         commands.extend(block_core::commands(&block));
         commands.extend(block_export::commands(&exports));
         commands.extend(qom::commands(&objects));
+        let fdsets = Arc::clone(block.fdsets());
+        let of_client = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
+        commands.extend(Command::for_each_client(fdset::commands, of_client));
+        commands.extend(Command::for_each_client(misc::commands, |client| Misc::new(Arc::clone(client))));
         if built {
             of_machine.start();
         }

@@ -9,6 +9,7 @@ use vl::{Observer, Vm};
 
 use crate::backend::{BackendOptions, BlockBackend, node_stats};
 use crate::error::message;
+use crate::fdset::FdSets;
 use crate::graph::Graph;
 use crate::workers::Workers;
 
@@ -37,6 +38,11 @@ impl Block {
     /// The nodes.
     pub const fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The descriptors that images can be opened from.
+    pub const fn fdsets(&self) -> &Arc<FdSets> {
+        self.graph.fdsets()
     }
 
     /// The VM that stops when a disk is full.

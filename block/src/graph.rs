@@ -11,6 +11,7 @@ use qapi_schema::block_core::BlockdevOptions;
 
 use crate::driver::{DriverOptions, Usage, unchangeable};
 use crate::error::message;
+use crate::fdset::FdSets;
 use crate::node::{Node, NodeReopening};
 pub use attachment::Attachment;
 use definition::{Child, Definition};
@@ -31,6 +32,7 @@ mod registry;
 pub struct Graph {
     changes: Mutex<()>,
     registry: Arc<Registry>,
+    fdsets: Arc<FdSets>,
 }
 
 impl Graph {
@@ -39,12 +41,17 @@ impl Graph {
         Self::default()
     }
 
+    /// The descriptors that images can be opened from.
+    pub const fn fdsets(&self) -> &Arc<FdSets> {
+        &self.fdsets
+    }
+
     /// `blockdev-add`: creates a node, and those that it defines in place. All of them or none.
     ///
     /// # Errors
     /// A name or an option is wrong, or an image can't be opened.
     pub fn add(&self, options: BlockdevOptions) -> Result<(), Error> {
-        let definition = Definition::top_level(options)?;
+        let definition = Definition::top_level(options, &self.fdsets)?;
         if definition.name.is_none() {
             return Err(Error::generic("'node-name' must be specified for the root node"));
         }
@@ -74,7 +81,8 @@ impl Graph {
     /// # Errors
     /// A node doesn't exist, or an option can't be what it should be.
     pub fn reopen(&self, options: Vec<BlockdevOptions>) -> Result<(), Error> {
-        let definitions: Result<Vec<_>, _> = options.into_iter().map(Definition::top_level).collect();
+        let definitions: Result<Vec<_>, _> =
+            options.into_iter().map(|options| Definition::top_level(options, &self.fdsets)).collect();
         let _changes = self.changes.lock();
         let mut changes = Vec::new();
         for definition in definitions? {

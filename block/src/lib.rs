@@ -7,7 +7,7 @@
 //! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
 //!   [`queue`] says who waits, its [`workers`] retry what waited.
 //! - [`graph`] and [`node`]: named nodes, and what all drivers have in common.
-//! - [`driver`]: what stores the bytes.
+//! - [`driver`]: what stores the bytes; [`fdset`]: descriptors to open images from, handed over by clients.
 //! - [`error`]: what a driver's error is called on the wire.
 //! - [`block`](mod@block): all of it together, for one VM.
 
@@ -16,6 +16,7 @@ pub mod block;
 pub mod driver;
 pub mod error;
 pub mod export;
+pub mod fdset;
 pub mod graph;
 pub mod nbd;
 pub mod node;

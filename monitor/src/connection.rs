@@ -106,7 +106,12 @@ impl Connection {
     }
 
     fn read(&mut self, shared: &mut Shared) {
-        match self.stream.read(&mut shared.buffer) {
+        let mut received = Vec::new();
+        let outcome = self.stream.receive(&mut shared.buffer, &mut received);
+        if !received.is_empty() {
+            self.outbox.client().receive(received);
+        }
+        match outcome {
             Ok(0) => self.input = Input::Ended,
             Ok(length) => {
                 let input = shared.buffer.get(..length).unwrap_or_default();

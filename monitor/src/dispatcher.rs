@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use qapi_schema::{Arguments, Command, CommandTable, Error, ErrorClass, Reply};
+use qapi_schema::{Arguments, Client, Command, CommandTable, Error, ErrorClass, Reply};
 use tracing::error;
 
 use crate::mailbox::Mailbox;
@@ -70,13 +70,13 @@ pub(crate) fn run(command: &Command, request: Request, outbox: &Outbox, scratch:
     if execute.starts_with("query-") {
         loop {
             let count = outbox.events();
-            write(&Response::new(id.clone(), call(command, arguments.clone())), scratch);
+            write(&Response::new(id.clone(), call(command, outbox.client(), arguments.clone())), scratch);
             if outbox.answer_if_no_event_since(count, scratch) {
                 break;
             }
         }
     } else {
-        let result = call(command, arguments);
+        let result = call(command, outbox.client(), arguments);
         // After some commands there may be nobody left to answer.
         if result.is_err() || command.options().success_response {
             answer(outbox, &Response::new(id, result), scratch);
@@ -114,8 +114,8 @@ fn write(response: &Response, scratch: &mut Vec<u8>) {
 }
 
 /// A command that panics is a bug, and costs its client an error: not the others their monitor.
-fn call(command: &Command, arguments: Arguments) -> Result<Reply, Error> {
-    catch_unwind(AssertUnwindSafe(|| command.call(arguments))).unwrap_or_else(|_| {
+fn call(command: &Command, client: &Arc<Client>, arguments: Arguments) -> Result<Reply, Error> {
+    catch_unwind(AssertUnwindSafe(|| command.call_for(client, arguments))).unwrap_or_else(|_| {
         error!(command = command.name(), "command panicked");
         Err(Error::generic(format!("Internal error in command {}", command.name())))
     })

@@ -20,6 +20,7 @@ mod event_loop;
 mod greeting;
 pub mod json;
 pub mod mailbox;
+pub mod misc;
 mod options;
 pub mod outbox;
 mod preconfig;

@@ -10,6 +10,7 @@
 use std::mem::{replace, take};
 use std::sync::Arc;
 
+use qapi_schema::Client;
 use qapi_schema::control::event::MonitorEventsLost as EventsLost;
 
 use crate::event::EventMessage;
@@ -37,6 +38,8 @@ pub struct EventCount(u64);
 #[derive(Debug)]
 pub struct Outbox {
     session: SessionId,
+    /// Whose output this is.
+    client: Arc<Client>,
     options: Options,
     mailbox: Arc<Mailbox>,
     state: Mutex<State>,
@@ -67,12 +70,17 @@ impl Outbox {
     /// The empty outbox of a session.
     pub fn new(session: SessionId, options: Options, mailbox: Arc<Mailbox>) -> Self {
         let state = State { queued: Vec::new(), taken: 0, events: 0, announced: false, intake: Intake::Open };
-        Self { session, options, mailbox, state: Mutex::new(state) }
+        Self { session, client: Arc::default(), options, mailbox, state: Mutex::new(state) }
     }
 
     /// Whose outbox this is.
     pub const fn session(&self) -> SessionId {
         self.session
+    }
+
+    /// The client who reads it, as commands know it.
+    pub const fn client(&self) -> &Arc<Client> {
+        &self.client
     }
 
     /// Takes an event, and tells the event loop. An outbox that is empty takes an event of any size.

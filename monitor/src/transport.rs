@@ -3,6 +3,7 @@
 mod connector;
 mod listener;
 mod poller;
+mod receive;
 mod stdio;
 mod stream;
 

@@ -1,11 +1,12 @@
 //! Commands on their way down: a table from wire name to handler, filled from the generated modules.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::wire::{Empty, Wire};
-use crate::{Error, FromMembers, Members, Visitor};
+use crate::{Client, Error, FromMembers, Members, Visitor};
 
 /// The `arguments` of a request.
 pub type Arguments = Map<String, Value>;
@@ -13,7 +14,7 @@ pub type Arguments = Map<String, Value>;
 /// What a successful command returns, ready to be written to the wire.
 pub type Reply = Box<dyn Wire>;
 
-type Handler = Box<dyn Fn(Arguments) -> Result<Reply, Error> + Send + Sync>;
+type Handler = Box<dyn Fn(Arguments, &Arc<Client>) -> Result<Reply, Error> + Send + Sync>;
 
 /// How a command may be executed: the schema's flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +51,31 @@ impl Command {
         options: CommandOptions,
         handler: impl Fn(&mut Members<'_>) -> Result<Reply, Error> + Send + Sync + 'static,
     ) -> Self {
-        let handler = move |arguments| {
+        let handler = move |arguments, _: &Arc<Client>| {
             let root = Visitor::json();
             let mut members = Members::new(arguments, &root);
             handler(&mut members)
         };
         Self { name, options, handler: Box::new(handler) }
+    }
+
+    /// The commands of a module, bound with each call to a target that is made for the client that calls.
+    pub fn for_each_client<T: 'static>(
+        commands: fn(&Arc<T>) -> Vec<Self>,
+        target: impl Fn(&Arc<Client>) -> T + Send + Sync + 'static,
+    ) -> Vec<Self> {
+        let bind = Arc::new(move |client: &Arc<Client>| commands(&Arc::new(target(client))));
+        let bound = bind(&Arc::default()).into_iter().enumerate();
+        let unbound = bound.map(|(index, Self { name, options, .. })| {
+            let bind = Arc::clone(&bind);
+            let handler = move |arguments, client: &Arc<Client>| {
+                let command = bind(client).into_iter().nth(index);
+                let command = command.ok_or_else(|| Error::generic(format!("The command {name} is gone")))?;
+                command.call_for(client, arguments)
+            };
+            Self { name, options, handler: Box::new(handler) }
+        });
+        unbound.collect()
     }
 
     /// The name on the wire.
@@ -68,12 +88,20 @@ impl Command {
         self.options
     }
 
-    /// Checks `arguments` against the schema and runs the handler.
+    /// Checks `arguments` against the schema and runs the handler, for nobody in particular.
     ///
     /// # Errors
     /// What the schema refuses of the arguments, or what the handler answers.
     pub fn call(&self, arguments: Arguments) -> Result<Reply, Error> {
-        (self.handler)(arguments)
+        self.call_for(&Arc::default(), arguments)
+    }
+
+    /// The same for a client, whose descriptors the handler may take.
+    ///
+    /// # Errors
+    /// What the schema refuses of the arguments, or what the handler answers.
+    pub fn call_for(&self, client: &Arc<Client>, arguments: Arguments) -> Result<Reply, Error> {
+        (self.handler)(arguments, client)
     }
 
     /// All of `members` as the argument type `T`, and nothing else. Called by generated code.

@@ -7,6 +7,7 @@
 
 extern crate self as qapi_schema;
 
+mod client;
 mod command;
 mod error;
 mod event;
@@ -16,6 +17,7 @@ mod qtype;
 mod visit;
 mod wire;
 
+pub use client::Client;
 pub use command::{Arguments, Command, CommandOptions, CommandTable, Reply};
 pub use error::{Error, ErrorClass};
 pub use event::{Event, EventSink};

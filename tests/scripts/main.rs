@@ -41,14 +41,17 @@ scripts! {
     every_write_can_be_held
     export_removed_while_held
     exports
+    fd_sets
     guest_that_leaves
     held_write_survives_many_rounds
+    image_handed_over
     image_lock
     io_status
     json_dialect
     late_client_asks_after_resume
     late_client_asks_why
     name_and_uuid
+    named_descriptors
     nbd_server
     negotiation
     not_started_yet

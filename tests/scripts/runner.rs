@@ -4,7 +4,7 @@
 //! nothing but what that causes. So a message that a script does not mention fails it, even if it comes at the very end.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::time::Instant;
 
 use serde_json::Value;
@@ -54,6 +54,8 @@ struct Scene {
 
 struct Client {
     qmp: QmpClient,
+    /// To go with what is sent next.
+    passed: Option<File>,
     last_sent: Vec<u8>,
 }
 
@@ -93,7 +95,19 @@ impl Scene {
             ClientAction::Send(bytes) => {
                 let client = self.connected(name)?;
                 client.last_sent.clone_from(bytes);
-                client.qmp.send(bytes).map_err(|error| error.to_string())
+                let sent = match client.passed.take() {
+                    None => client.qmp.send(bytes),
+                    Some(file) => client.qmp.send_with(bytes, &file),
+                };
+                sent.map_err(|error| error.to_string())
+            }
+            ClientAction::Pass { path, read_only, gone } => {
+                let path = self.daemon.directory().join(path);
+                let file = File::options().read(true).write(!read_only).open(&path);
+                let removed = if *gone { fs::remove_file(&path) } else { Ok(()) };
+                let file = file.and_then(|file| removed.map(|()| file));
+                self.connected(name)?.passed = Some(file.map_err(|error| format!("{}: {error}", path.display()))?);
+                Ok(())
             }
             ClientAction::Receive(pattern) => {
                 let message = self.connected(name)?.qmp.receive();
@@ -122,13 +136,13 @@ impl Scene {
             if outcome.is_ok() || start.elapsed() > DEADLINE {
                 return outcome;
             }
-            let Client { qmp, last_sent } = self.connected(name)?;
+            let Client { qmp, last_sent, .. } = self.connected(name)?;
             qmp.send(last_sent).map_err(|error| error.to_string())?;
         }
     }
 
     fn arrive(&mut self, name: &str, qmp: QmpClient) -> Result<(), String> {
-        self.clients.insert(name.into(), Client { qmp, last_sent: Vec::new() });
+        self.clients.insert(name.into(), Client { qmp, passed: None, last_sent: Vec::new() });
         Ok(())
     }
 

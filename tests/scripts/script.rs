@@ -11,6 +11,8 @@
 //! [CLIENT:] => "TEXT"               it sends these bytes, escaped as in Rust: \n \r \t \0 \\ \" \xNN
 //! [CLIENT:] N times => "TEXT"       it sends them N times
 //! [CLIENT:] skip to PATTERN         what comes before such a message is thrown away; it is received next
+//! [CLIENT:] pass FILE [ro] [gone]   what it sends next comes with a descriptor of this file: for reading only if `ro`;
+//!                                   the file has no name any more if `gone`
 //! CLIENT: connect | open            a further client comes, and negotiates, or does not
 //! CLIENT: connect to SOCKET         to another socket in {dir}
 //! CLIENT: disconnect | closed       it leaves, or is left
@@ -30,7 +32,7 @@
 //! Sizes may end in `k` or `M`.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use block::request::Operation;
 
@@ -82,6 +84,15 @@ pub enum ClientAction {
     Closed,
     /// Sends bytes.
     Send(Vec<u8>),
+    /// Opens a file whose descriptor goes with what is sent next.
+    Pass {
+        /// Its path.
+        path: PathBuf,
+        /// Not for writing.
+        read_only: bool,
+        /// And removes its name.
+        gone: bool,
+    },
     /// Expects the next message.
     Receive(Pattern),
     /// Expects a message among those that come.
@@ -205,6 +216,13 @@ impl Parser {
             ("<~", pattern) => ClientAction::ReceiveAmong(Pattern::parse(pattern)?),
             ("<?", pattern) => ClientAction::ReceiveAtLast(Pattern::parse(pattern)?),
             ("skip", pattern) if pattern.starts_with("to ") => ClientAction::SkipTo(Pattern::parse(&pattern[3..])?),
+            ("pass", file) => {
+                let [path, flags @ ..] = &file.split_whitespace().collect::<Vec<_>>()[..] else {
+                    return Err("expected: pass FILE [ro] [gone]".into());
+                };
+                let [read_only, gone] = these(["ro", "gone"], flags)?;
+                ClientAction::Pass { path: path.into(), read_only, gone }
+            }
             (count, text) if text.starts_with("times => ") => {
                 ClientAction::Send(unescape(&text[9..])?.repeat(number(count)? as usize))
             }
@@ -363,6 +381,13 @@ mod tests {
         assert_eq!(only_step("late: connect"), client("late", ClientAction::Connect));
         assert_eq!(only_step("late: connect to q"), client("late", ClientAction::ConnectTo("q".into())));
         assert_eq!(only_step("skip to ..."), client("mgmt", ClientAction::SkipTo(Pattern::Anything)));
+    }
+
+    #[test]
+    fn a_descriptor_is_passed_as_told() {
+        let pass = |read_only, gone| client("mgmt", ClientAction::Pass { path: "/d/a".into(), read_only, gone });
+        assert_eq!(only_step("pass /d/a"), pass(false, false));
+        assert_eq!(only_step("pass /d/a ro gone"), pass(true, true));
     }
 
     #[test]

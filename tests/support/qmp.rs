@@ -1,11 +1,13 @@
 //! A QMP client that never waits for ever and checks the form of everything it receives.
 
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::Value;
 
 use super::DEADLINE;
@@ -75,6 +77,16 @@ impl QmpClient {
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
+    }
+
+    /// Sends bytes and a descriptor with the first of them.
+    pub fn send_with(&mut self, bytes: &[u8], fd: impl AsFd) -> io::Result<()> {
+        let descriptors = [fd.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let sent = sendmsg(&self.stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())?;
+        self.stream.write_all(&bytes[sent..])
     }
 
     /// Runs a command and returns what it returns, or the error's description. Events on the way can be received later.

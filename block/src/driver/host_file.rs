@@ -1,7 +1,7 @@
 //! What the drivers `file` and `host_device` share: an image that the host's kernel keeps.
 //!
 //! Data goes through the page cache, or past it with `cache.direct` (`direct.rs`). Space is given back by `space.rs`,
-//! stable storage reached through `flush.rs`, other processes kept out by `lock.rs`.
+//! stable storage reached through `flush.rs`, other processes kept out by `lock.rs`. `source.rs` opens the image.
 
 use std::fs;
 use std::io;
@@ -17,6 +17,7 @@ use rustix::fs::{FileType, SeekFrom};
 use super::range_lock::{Mode, RangeLock};
 use super::{BlockDriver, DriverOptions, Reopening, Usage, unchangeable};
 use crate::error::message;
+use crate::fdset::FdSet;
 use flush::FlushGate;
 use handle::Handle;
 use lock::ImageLock;
@@ -25,6 +26,7 @@ mod direct;
 mod flush;
 mod handle;
 mod lock;
+mod source;
 mod space;
 
 static ZEROES: [u8; 1 << 16] = [0; 1 << 16];
@@ -45,6 +47,8 @@ pub enum Access {
 pub struct HostOptions {
     /// Path to the image or device.
     pub filename: String,
+    /// The descriptors that it is opened from, if the filename stands for a set of them.
+    pub fdset: Option<FdSet>,
     /// How it is opened.
     pub access: Access,
     /// Whether the page cache is bypassed (`cache.direct`).

@@ -4,6 +4,7 @@
 //! `read-only`, `auto-read-only`, `force-share` and `cache` from the node above; `discard` is `unmap`, because the node above
 //! has decided by then.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use qapi_schema::Error;
@@ -19,6 +20,7 @@ use crate::driver::host_file::{Access, HostOptions};
 use crate::driver::null_co::NullOptions;
 use crate::driver::quota::QuotaOptions;
 use crate::driver::raw::RawOptions;
+use crate::fdset::{FdSet, FdSets};
 use crate::node::{Discard, Settings};
 
 /// A node to be made, or as it shall become.
@@ -51,8 +53,8 @@ struct Inherited {
 }
 
 impl Definition {
-    /// The node of a command.
-    pub(super) fn top_level(options: BlockdevOptions) -> Result<Self, Error> {
+    /// The node of a command, whose images may be in `fdsets`.
+    pub(super) fn top_level(options: BlockdevOptions, fdsets: &Arc<FdSets>) -> Result<Self, Error> {
         let nothing = Inherited {
             read_only: false,
             auto_read_only: false,
@@ -61,10 +63,10 @@ impl Definition {
             no_flush: false,
             discard: Discard::Ignore,
         };
-        Self::new(options, nothing)
+        Self::new(options, nothing, fdsets)
     }
 
-    fn new(options: BlockdevOptions, above: Inherited) -> Result<Self, Error> {
+    fn new(options: BlockdevOptions, above: Inherited, fdsets: &Arc<FdSets>) -> Result<Self, Error> {
         let cache = options.cache.as_ref();
         let own = Inherited {
             read_only: options.read_only.unwrap_or(above.read_only),
@@ -84,22 +86,22 @@ impl Definition {
         }
         let beneath = Inherited { discard: Discard::Unmap, ..own };
         let driver = match options.driver {
-            BlockdevOptionsKind::File(file) => DriverOptions::File(host_options(file, own)),
-            BlockdevOptionsKind::HostDevice(file) => DriverOptions::HostDevice(host_options(file, own)),
+            BlockdevOptionsKind::File(file) => DriverOptions::File(host_options(file, own, fdsets)?),
+            BlockdevOptionsKind::HostDevice(file) => DriverOptions::HostDevice(host_options(file, own, fdsets)?),
             BlockdevOptionsKind::NullCo(null) => DriverOptions::NullCo(null_options(&null)?),
             BlockdevOptionsKind::Raw(raw) => {
                 let BlockdevOptionsRaw { file, offset, size } = raw;
                 let offset = offset.map_or(Ok(0), |offset| not_negative("offset", offset))?;
                 let size = size.map(|size| not_negative("size", size)).transpose()?;
-                DriverOptions::Raw(RawOptions { offset, size }, Child::new(file, beneath)?)
+                DriverOptions::Raw(RawOptions { offset, size }, Child::new(file, beneath, fdsets)?)
             }
             BlockdevOptionsKind::Quota(quota) => {
                 let BlockdevOptionsQuota { file, limit } = quota;
-                DriverOptions::Quota(QuotaOptions { limit }, Child::new(file, beneath)?)
+                DriverOptions::Quota(QuotaOptions { limit }, Child::new(file, beneath, fdsets)?)
             }
             BlockdevOptionsKind::Blkdebug(blkdebug) => {
                 let rules = BlkdebugOptions::new(&blkdebug)?;
-                DriverOptions::Blkdebug(rules, Child::new(blkdebug.image, beneath)?)
+                DriverOptions::Blkdebug(rules, Child::new(blkdebug.image, beneath, fdsets)?)
             }
         };
         let Inherited { read_only, discard, no_flush, .. } = own;
@@ -109,15 +111,17 @@ impl Definition {
 }
 
 impl Child {
-    fn new(node: BlockdevRef, above: Inherited) -> Result<Self, Error> {
+    fn new(node: BlockdevRef, above: Inherited, fdsets: &Arc<FdSets>) -> Result<Self, Error> {
         match node {
             BlockdevRef::Reference(name) => Ok(Self::Reference(name)),
-            BlockdevRef::Definition(options) => Ok(Self::Definition(Box::new(Definition::new(*options, above)?))),
+            BlockdevRef::Definition(options) => {
+                Ok(Self::Definition(Box::new(Definition::new(*options, above, fdsets)?)))
+            }
         }
     }
 }
 
-fn host_options(options: BlockdevOptionsFile, node: Inherited) -> HostOptions {
+fn host_options(options: BlockdevOptionsFile, node: Inherited, fdsets: &Arc<FdSets>) -> Result<HostOptions, Error> {
     let BlockdevOptionsFile { filename, locking, aio: Some(BlockdevAioOptions::Threads) | None } = options;
     let access = match (node.read_only, node.auto_read_only) {
         (true, _) => Access::ReadOnly,
@@ -125,7 +129,8 @@ fn host_options(options: BlockdevOptionsFile, node: Inherited) -> HostOptions {
         (false, false) => Access::ReadWrite,
     };
     let locking = locking.unwrap_or(OnOffAuto::Auto);
-    HostOptions { filename, access, direct: node.direct, locking, force_share: node.force_share }
+    let fdset = FdSet::named(fdsets, &filename)?;
+    Ok(HostOptions { filename, fdset, access, direct: node.direct, locking, force_share: node.force_share })
 }
 
 fn null_options(options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {

@@ -32,6 +32,7 @@ pub const ENOSPC: i32 = 28;
 /// How a file is opened unless a test wants it otherwise.
 pub fn options(path: &Path) -> HostOptions {
     HostOptions {
+        fdset: None,
         filename: path.to_str().expect("UTF-8").to_owned(),
         access: Access::ReadWrite,
         direct: false,

@@ -6,10 +6,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::epoll::EventFlags;
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read, retry_on_intr, write};
-use rustix::net::{SendFlags, Shutdown, send, shutdown};
+use rustix::net::sockopt::socket_domain;
+use rustix::net::{AddressFamily, SendFlags, Shutdown, send, shutdown};
 use sockets::tls::Session;
 
 use super::poller::{Poller, Source, Watch};
+use super::receive::receive;
 
 /// How much unread input is thrown away before a socket is closed.
 const DISCARDED: usize = 4 << 20;
@@ -20,6 +22,8 @@ pub(crate) struct Stream {
     input: End,
     /// None: the input is a socket that takes output, too.
     output: Option<End>,
+    /// A unix socket without encryption, on which descriptors can come.
+    passes_descriptors: bool,
     tls: Option<Box<Session>>,
 }
 
@@ -50,23 +54,29 @@ enum EndKind {
 
 impl Stream {
     /// A connected socket, which does not block.
-    pub(crate) const fn socket(socket: OwnedFd) -> Self {
-        Self { input: End::new(socket, None), output: None, tls: None }
+    pub(crate) fn socket(socket: OwnedFd) -> Self {
+        let passes_descriptors = socket_domain(&socket) == Ok(AddressFamily::UNIX);
+        Self { input: End::new(socket, None), output: None, passes_descriptors, tls: None }
     }
 
     /// The same, with all that is said on it encrypted.
     pub(crate) fn secured(socket: OwnedFd, session: Session) -> Self {
-        Self { tls: Some(Box::new(session)), ..Self::socket(socket) }
+        Self { passes_descriptors: false, tls: Some(Box::new(session)), ..Self::socket(socket) }
     }
 
     /// Two descriptors that do not block.
     pub(super) const fn pair(input: End, output: End) -> Self {
-        Self { input, output: Some(output), tls: None }
+        Self { input, output: Some(output), passes_descriptors: false, tls: None }
     }
 
     /// Who is at the other end is not known yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Reads into `buffer`, and puts the descriptors that come with it into `received`. Zero is the end of the input.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], received: &mut Vec<OwnedFd>) -> io::Result<usize> {
+        if self.passes_descriptors { receive(&self.input.fd, buffer, received) } else { self.read(buffer) }
     }
 
     /// Reads into `buffer`. Zero is the end of the input.

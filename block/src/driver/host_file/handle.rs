@@ -1,15 +1,16 @@
 //! An open image: its descriptors, and positioned I/O on them.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use qapi_schema::Error;
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::direct::Direct;
+use super::source::Source;
 use super::space::Space;
 use super::{Access, HostOptions, Kind, could_not_open};
 
@@ -25,28 +26,31 @@ pub(super) struct Handle {
     direct: Option<Direct>,
     writable: bool,
     space: Space,
+    source: Source,
 }
 
 impl Handle {
     /// Opens an image of kind `K`.
     pub(super) fn open<K: Kind>(options: &HostOptions) -> Result<Self, Error> {
         let filename = options.filename.as_str();
-        // Looked at before it is opened: opening a pipe can wait, opening a device can do things.
-        let found = fs::metadata(filename).map_err(|error| could_not_open(filename, &error))?;
-        K::check(filename, FileType::from_raw_mode(found.mode()))?;
+        let failed = |error: &io::Error| could_not_open(filename, error);
+        let source = Source::new(options).map_err(|error| failed(&error))?;
+        if let Some(found) = source.look().map_err(|error| failed(&error))? {
+            K::check(filename, found)?;
+        }
         let (file, writable) = match options.access {
-            Access::ReadOnly => (open(filename, false, OFlags::empty()), false),
-            Access::ReadWrite => (open(filename, true, OFlags::empty()), true),
-            Access::ReadWriteIfPermitted => match open(filename, true, OFlags::empty()) {
-                Err(error) if not_permitted(&error) => (open(filename, false, OFlags::empty()), false),
+            Access::ReadOnly => (source.open(false, false), false),
+            Access::ReadWrite => (source.open(true, false), true),
+            Access::ReadWriteIfPermitted => match source.open(true, false) {
+                Err(error) if not_permitted(&error) => (source.open(false, false), false),
                 opened => (opened, true),
             },
         };
-        let file = file.map_err(|error| could_not_open(filename, &error))?;
-        let opened = file.metadata().map_err(|error| could_not_open(filename, &error))?;
+        let file = file.map_err(|error| failed(&error))?;
+        let opened = file.metadata().map_err(|error| failed(&error))?;
         K::check(filename, FileType::from_raw_mode(opened.mode()))?;
-        let direct = if options.direct { Some(open_direct(&file, filename, writable)?) } else { None };
-        Ok(Self { file, direct, writable, space: Space::default() })
+        let direct = if options.direct { Some(open_direct(&source, &file, filename, writable)?) } else { None };
+        Ok(Self { file, direct, writable, space: Space::default(), source })
     }
 
     pub(super) const fn file(&self) -> &fs::File {
@@ -77,8 +81,9 @@ impl Handle {
     }
 
     /// Another open file description of the image, to lock it by.
-    pub(super) fn another_description(&self, filename: &str) -> io::Result<fs::File> {
-        open_again(&self.file, filename, false, OFlags::empty())
+    pub(super) fn another_description(&self) -> io::Result<fs::File> {
+        let another = self.source.open_anew(&self.file)?;
+        the_same(&self.file, another)
     }
 }
 
@@ -89,18 +94,13 @@ fn is_same_file(a: &fs::File, b: &fs::File) -> io::Result<bool> {
     Ok(same_inode || (a.rdev() != 0 && a.rdev() == b.rdev()))
 }
 
-fn open(filename: &str, write: bool, flags: OFlags) -> io::Result<fs::File> {
-    OpenOptions::new().read(true).write(write).custom_flags(flags.bits().cast_signed()).open(filename)
-}
-
-/// Opens the image anew; one that was replaced just now is as good as gone.
-fn open_again(image: &fs::File, filename: &str, write: bool, flags: OFlags) -> io::Result<fs::File> {
-    let another = open(filename, write, flags)?;
+/// One that was replaced just now is as good as gone.
+fn the_same(image: &fs::File, another: fs::File) -> io::Result<fs::File> {
     if is_same_file(image, &another)? { Ok(another) } else { Err(Errno::STALE.into()) }
 }
 
-fn open_direct(image: &fs::File, filename: &str, write: bool) -> Result<Direct, Error> {
-    match open_again(image, filename, write, OFlags::DIRECT) {
+fn open_direct(source: &Source, image: &fs::File, filename: &str, write: bool) -> Result<Direct, Error> {
+    match source.open(write, true).and_then(|file| the_same(image, file)) {
         Ok(file) => Direct::new(file).map_err(|error| could_not_open(filename, &error)),
         Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
             Err(Error::generic(format!("Could not open '{filename}': filesystem does not support O_DIRECT")))
@@ -110,8 +110,7 @@ fn open_direct(image: &fs::File, filename: &str, write: bool) -> Result<Direct, 
 }
 
 fn not_permitted(error: &io::Error) -> bool {
-    let refusals = [Errno::ACCESS, Errno::PERM, Errno::ROFS];
-    refusals.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
 /// Fills `buffer`, with zeroes past the end of the file.

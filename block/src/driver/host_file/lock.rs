@@ -112,8 +112,10 @@ impl ImageLock {
             return Ok(None);
         }
         let filename = options.filename.clone();
-        let file = match image.another_description(&filename) {
+        let file = match image.another_description() {
             Ok(file) => file,
+            // Who is handed an image may not be permitted to open it, and copies of a descriptor can't lock each other out.
+            Err(_) if options.fdset.is_some() && options.locking == OnOffAuto::Auto => return Ok(None),
             Err(error) => return Err(could_not_open(&filename, &error)),
         };
         match (is_held_by_another(&file, NEEDED), options.locking) {
