@@ -9,6 +9,8 @@ use std::fmt;
 /// What an option asks for. Those with a text carry the option's value as it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Directive {
+    /// Add a descriptor to a set.
+    AddFd,
     /// Create a block node.
     Blockdev,
     /// Create an object that others refer to.
@@ -60,6 +62,14 @@ pub struct Spec {
 
 /// Every option, in the order of the help.
 pub const OPTIONS: &[Spec] = &[
+    Spec {
+        names: &["add-fd"],
+        value: Some("fd=<n>,set=<n>[,opaque=<text>]"),
+        help: "add a file descriptor that the process was started with to a set; the filename /dev/fdset/<set> is that \
+               image",
+        example: "-add-fd fd=3,set=1,opaque=rw:disk.img",
+        directive: Directive::AddFd,
+    },
     Spec {
         names: &["blockdev"],
         value: Some("[driver=]<driver>[,node-name=<name>][,<key>=<value>...] | <JSON> | help"),

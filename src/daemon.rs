@@ -19,6 +19,7 @@ use crate::background::Background;
 use crate::chardev::{BACKENDS, Chardev, Role};
 use crate::command_line::{Directive, Given, help, parse};
 use crate::identity::Uuid;
+use crate::inherited::{self, AddFd};
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
 use crate::monitor_options::MonitorOptions;
@@ -82,7 +83,8 @@ fn answer(given: &Given) -> Option<String> {
             list("object types", &ObjectType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
-        Directive::Blockdev
+        Directive::AddFd
+        | Directive::Blockdev
         | Directive::Export
         | Directive::Object
         | Directive::Chardev
@@ -117,6 +119,16 @@ impl Setup {
     fn carry_out(&mut self, given: &Given) -> Result<(), String> {
         let value = given.value.as_str();
         match given.spec.directive {
+            Directive::AddFd => {
+                let AddFd { fd, set, opaque } =
+                    Argument::parse(value, None).and_then(|argument| argument.read(AddFd::read)).map_err(text)?;
+                self.machine
+                    .block()
+                    .fdsets()
+                    .add(Some(set), inherited::take(fd).map_err(text)?, opaque)
+                    .map(drop)
+                    .map_err(text)
+            }
             Directive::Blockdev => {
                 let options = Argument::parse(value, Some("driver")).and_then(Argument::into).map_err(text)?;
                 self.machine.block().blockdev_add(options).map_err(text)

@@ -8,6 +8,7 @@ mod commands;
 pub mod daemon;
 pub mod demo;
 pub mod identity;
+pub mod inherited;
 pub mod keyval;
 pub mod machine;
 pub mod monitor_options;

@@ -235,6 +235,45 @@ fn a_user_who_is_not_allowed_is_shown_the_door_and_named_in_the_log() {
 }
 
 /// What the command prints, which must be all that it does.
+/// The shell opens the image for the daemon, and removes its name before the daemon starts.
+#[test]
+fn an_image_is_taken_from_a_descriptor_that_it_was_started_with() {
+    let directory = directory();
+    fs::write(directory.path().join("a"), vec![0x5a; 65536]).expect("writable");
+    let binary = whystop();
+    let script = format!(
+        "exec 7<>a; rm a; exec {} -add-fd fd=7,set=2,opaque=rw:a --blockdev file,node-name=a,filename=/dev/fdset/2 \
+         -qmp stdio",
+        binary.get_program().display()
+    );
+    let (ours, theirs) = UnixStream::pair().expect("socketpair");
+    let theirs = OwnedFd::from(theirs);
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(directory.path())
+        .stdin(theirs.try_clone().expect("descriptor"))
+        .stdout(theirs)
+        .spawn()
+        .expect("a shell");
+    let mut client = QmpClient::over(ours).expect("timeouts").negotiate().expect("a daemon");
+    let sets = client.execute("query-fdsets", Value::Null).expect("sets");
+    assert_eq!(sets[0]["fdset-id"], 2);
+    assert_eq!(sets[0]["fds"][0]["opaque"], "rw:a");
+    let nodes = client.execute("query-named-block-nodes", Value::Null).expect("nodes");
+    assert_eq!((&nodes[0]["file"], &nodes[0]["image"]["virtual-size"]), (&json!("/dev/fdset/2"), &json!(65536)));
+    let open = || {
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", child.id())).expect("readable");
+        let links = descriptors.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().ends_with("/a (deleted)")).count()
+    };
+    assert!(open() > 0);
+    client.execute("blockdev-del", json!({"node-name": "a"})).expect("unused");
+    client.execute("remove-fd", json!({"fdset-id": 2})).expect("there");
+    assert_eq!(open(), 0, "the number that it was started with was not given up");
+    client.execute("quit", Value::Null).expect("an answer");
+    assert!(wait(&mut child).expect("it ends").success());
+}
+
 fn printed(arguments: &[&str]) -> String {
     let output = whystop().args(arguments).stdin(Stdio::null()).output().expect("it starts");
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");

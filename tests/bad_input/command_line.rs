@@ -56,6 +56,11 @@ fn an_option_that_does_not_exist_or_lacks_its_value_is_named() {
             (&["disk.img"], "unexpected argument 'disk.img'"),
             (&["--export"], "--export: option requires a value"),
             (&["-S=1"], "-S: option takes no value"),
+            (&["-add-fd", "fd=99,set=1"], "--add-fd: fd 99 is not valid or already in use"),
+            (&["-add-fd", "fd=0,set=1"], "--add-fd: fd cannot be a standard I/O stream"),
+            (&["-add-fd", "fd=x,set=1"], "--add-fd: Invalid parameter type for 'fd', expected: integer"),
+            (&["-add-fd", "set=1"], "--add-fd: Parameter 'fd' is missing"),
+            (&["-add-fd", "fd=3"], "--add-fd: Parameter 'set' is missing"),
         ],
     );
     let not_text = OsStr::from_bytes(b"--pidfile=\xff");
