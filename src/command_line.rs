@@ -97,9 +97,13 @@ pub const OPTIONS: &[Spec] = &[
     },
     Spec {
         names: &["monitor", "mon"],
-        value: Some("[chardev=]<id>[,mode=control][,pretty=on|off][,outbuf=<bytes>][,max-clients=<n>]"),
-        help: "serve QMP on a character device, indented for people if pretty; \
-               keep outbuf bytes (1M) for a client that does not read; serve max-clients (1024) at a time",
+        value: Some(
+            "[chardev=]<id>[,mode=control|readline][,pretty=on|off][,outbuf=<bytes>][,max-clients=<n>] | \
+             unix:<path>[,...] | tcp:<host>:<port>[,...] | stdio",
+        ),
+        help: "serve QMP on a character device, indented for people if pretty, or with mode=readline, or anywhere but \
+               there, the human monitor; keep outbuf bytes (1M) for a client that does not read; serve max-clients \
+               (1024) at a time",
         example: "--monitor qmp0",
         directive: Directive::Monitor,
     },

@@ -6,7 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::thread;
 
-use monitor::Options;
+use monitor::{Mode, Options};
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
 use qapi_schema::qom::{Commands as _, ObjectType};
@@ -153,6 +153,7 @@ impl Setup {
                 self.chardevs.insert(id, chardev);
                 Ok(())
             }
+            Directive::Monitor if self.is_legacy(value) => self.monitor_legacy(value, Mode::Readline),
             Directive::Monitor => {
                 let MonitorOptions { chardev, id, options } = MonitorOptions::parse(value).map_err(text)?;
                 if let Some(id) = id
@@ -162,13 +163,7 @@ impl Setup {
                 }
                 self.monitor_on(&chardev, options)
             }
-            Directive::Qmp => match value.strip_prefix("chardev:") {
-                Some(id) => self.monitor_on(id, Options::default()),
-                None => {
-                    let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
-                    self.monitor(chardev, Options::default())
-                }
-            },
+            Directive::Qmp => self.monitor_legacy(value, Mode::Control),
             Directive::Preconfig => {
                 self.machine.begin_preconfig();
                 Ok(())
@@ -187,6 +182,24 @@ impl Setup {
             }
             Directive::NoStart | Directive::Daemonize | Directive::Trace | Directive::Help | Directive::Version => {
                 Ok(())
+            }
+        }
+    }
+
+    /// Whether `--monitor` says where the monitor is, as QEMU's does, and not on which character device.
+    fn is_legacy(&self, value: &str) -> bool {
+        let place = value.split([':', ',']).next().unwrap_or_default();
+        ["stdio", "unix", "tcp", "chardev", "none"].contains(&place) && !self.chardevs.contains_key(value)
+    }
+
+    fn monitor_legacy(&mut self, value: &str, mode: Mode) -> Result<(), String> {
+        let options = Options { mode, ..Options::default() };
+        match value.strip_prefix("chardev:") {
+            Some(id) => self.monitor_on(id, options),
+            None if value == "none" => Ok(()),
+            None => {
+                let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
+                self.monitor(chardev, options)
             }
         }
     }

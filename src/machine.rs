@@ -1,8 +1,8 @@
 //! A whole machine: the only place where the run state, the block layer and the monitor meet.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -150,22 +150,27 @@ impl Machine {
         let preconfig = server.preconfig();
         let built = !preconfig.is_on();
         let of_machine = Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), start_guest });
-        let mut commands = CommandTable::default();
-        commands.extend(control::commands(&control));
-        commands.extend(introspect::commands(&control));
-        commands.extend(run_state::commands(&vm));
-        commands.extend(machine::commands(&of_machine));
-        commands.extend(block_core::commands(&block));
-        commands.extend(block_export::commands(&exports));
-        commands.extend(qom::commands(&objects));
         let fdsets = Arc::clone(block.fdsets());
-        let of_client = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
-        commands.extend(Command::for_each_client(fdset::commands, of_client));
-        commands.extend(Command::for_each_client(misc::commands, |client| Misc::new(Arc::clone(client))));
+        let commands = Arc::new_cyclic(|table: &Weak<CommandTable>| {
+            let table = Weak::clone(table);
+            let mut commands = CommandTable::default();
+            commands.extend(control::commands(&control));
+            commands.extend(introspect::commands(&control));
+            commands.extend(run_state::commands(&vm));
+            commands.extend(machine::commands(&of_machine));
+            commands.extend(block_core::commands(&block));
+            commands.extend(block_export::commands(&exports));
+            commands.extend(qom::commands(&objects));
+            let fdsets = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
+            commands.extend(Command::for_each_client(fdset::commands, fdsets));
+            let misc = move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table));
+            commands.extend(Command::for_each_client(misc::commands, misc));
+            commands
+        });
         if built {
             of_machine.start();
         }
-        let monitor = server.spawn(Arc::new(commands))?;
+        let monitor = server.spawn(commands)?;
         Ok(Running { vm, block, exports, handle, monitor, end })
     }
 }

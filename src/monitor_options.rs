@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use monitor::Options;
+use monitor::{Mode, Options};
 use qapi_schema::{Error, Members};
 
 use crate::keyval::Argument;
@@ -31,11 +31,18 @@ impl MonitorOptions {
     /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Self, Error> {
         Argument::parse(text, Some("chardev"))?.read(|members| {
-            if let Some(mode) = members.optional::<String>("mode")?.filter(|mode| mode != "control") {
-                return Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'")));
-            }
-            let mut options = Options::default();
+            let mode = match members.optional::<String>("mode")?.as_deref() {
+                None | Some("control") => Mode::Control,
+                Some("readline") => Mode::Readline,
+                Some(mode) => {
+                    return Err(Error::generic(format!("Parameter 'mode' does not accept value '{mode}'")));
+                }
+            };
+            let mut options = Options { mode, ..Options::default() };
             if let Some(pretty) = members.optional("pretty")? {
+                if mode == Mode::Readline {
+                    return Err(Error::generic("'pretty' is for monitors with mode=control"));
+                }
                 options.pretty = pretty;
             }
             if let Some(outbuf) = within(members, "outbuf", &OUTBUF)? {
@@ -64,16 +71,18 @@ mod tests {
     #[test]
     fn a_monitor_is_a_chardev_and_options() {
         let parsed = MonitorOptions::parse("c,mode=control,pretty=on,id=m,outbuf=64k,max-clients=7").expect("valid");
-        let options = Options { outbuf: 64 << 10, pretty: true, max_clients: 7 };
+        let options = Options { mode: Mode::Control, outbuf: 64 << 10, pretty: true, max_clients: 7 };
         assert_eq!(parsed, MonitorOptions { chardev: "c".into(), id: Some("m".into()), options });
         assert_eq!(MonitorOptions::parse("chardev=c").expect("valid").options, Options::default());
+        assert_eq!(MonitorOptions::parse("c,mode=readline").expect("valid").options.mode, Mode::Readline);
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         for (text, desc) in [
             ("mode=control", "Parameter 'chardev' is missing"),
-            ("c,mode=readline", "Parameter 'mode' does not accept value 'readline'"),
+            ("c,mode=vi", "Parameter 'mode' does not accept value 'vi'"),
+            ("c,mode=readline,pretty=on", "'pretty' is for monitors with mode=control"),
             ("c,outbuf=4095", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=2G", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=much", "Invalid parameter type for 'outbuf', expected: integer"),

@@ -12,6 +12,7 @@ use tracing::{debug, warn};
 use crate::broadcaster::Broadcaster;
 use crate::dispatcher::{Dispatcher, Progress};
 use crate::event::EventMessage;
+use crate::hmp::Terminal;
 use crate::outbox::Outbox;
 use crate::response::Response;
 use crate::session::{Session, Step};
@@ -29,6 +30,8 @@ pub(crate) struct Connection {
     input: Input,
     /// Read, and not yet looked at.
     backlog: Vec<u8>,
+    /// Stands between a person and the session.
+    terminal: Option<Box<Terminal>>,
 }
 
 /// What may happen to input.
@@ -52,7 +55,22 @@ impl Connection {
     pub(crate) fn new(stream: Stream, outbox: Arc<Outbox>, greeting: &[u8]) -> Self {
         outbox.answer(greeting);
         let (unsent, backlog) = (Vec::new(), Vec::new());
-        Self { stream, session: Session::default(), outbox, unsent, sent: 0, input: Input::Open, backlog }
+        Self {
+            stream,
+            session: Session::default(),
+            outbox,
+            unsent,
+            sent: 0,
+            input: Input::Open,
+            backlog,
+            terminal: None,
+        }
+    }
+
+    /// A client that is a person.
+    pub(crate) fn with_terminal(mut self) -> Self {
+        self.terminal = Some(Box::default());
+        self
     }
 
     /// Does what can be done without waiting; reads once if there is something `readable`.
@@ -88,7 +106,11 @@ impl Connection {
 
     /// There is nothing more to read, and nothing more to write.
     pub(crate) fn is_over(&self) -> bool {
-        self.input == Input::Ended && self.backlog.is_empty() && self.session.is_idle() && self.outbox.is_empty()
+        self.input == Input::Ended
+            && self.backlog.is_empty()
+            && self.session.is_idle()
+            && self.outbox.is_empty()
+            && self.unsent.is_empty()
     }
 
     /// What the stream is to be watched for.
@@ -102,7 +124,12 @@ impl Connection {
     }
 
     fn wants_to_read(&self) -> bool {
-        self.input == Input::Open && self.session.wants_input()
+        self.input == Input::Open && self.session.wants_input() && self.may_read()
+    }
+
+    /// People wait for an answer, and see it, before they are heard again.
+    fn may_read(&self) -> bool {
+        self.terminal.as_ref().is_none_or(|terminal| terminal.wants_input() && self.unsent.is_empty())
     }
 
     fn read(&mut self, shared: &mut Shared) {
@@ -115,6 +142,9 @@ impl Connection {
             Ok(0) => self.input = Input::Ended,
             Ok(length) => {
                 let input = shared.buffer.get(..length).unwrap_or_default();
+                if let Some(terminal) = &mut self.terminal {
+                    return terminal.handle_input(input);
+                }
                 self.run(input, &mut shared.dispatcher, &shared.broadcaster);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -156,7 +186,18 @@ impl Connection {
         self.write();
         if self.unsent.is_empty() {
             self.outbox.take(&mut self.unsent);
+            self.translate();
             self.write();
+        }
+    }
+
+    /// Makes text of what the session says to a person, and requests of what the person has typed.
+    fn translate(&mut self) {
+        if let Some(terminal) = &mut self.terminal {
+            terminal.handle_messages(&self.unsent);
+            self.outbox.wrote(self.unsent.len(), |lost| EventMessage::now(&lost));
+            self.unsent = terminal.take_screen();
+            self.backlog.extend(terminal.take_requests());
         }
     }
 
@@ -166,7 +207,9 @@ impl Connection {
             match self.stream.write(rest) {
                 Ok(length) => {
                     self.sent += length;
-                    if let Some(lost) = self.outbox.wrote(length, |lost| EventMessage::now(&lost)) {
+                    if self.terminal.is_none()
+                        && let Some(lost) = self.outbox.wrote(length, |lost| EventMessage::now(&lost))
+                    {
                         warn!(session = self.outbox.session().0, lost, "client reads again, and has missed events");
                     }
                 }

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use crate::broadcaster::Broadcaster;
 use crate::connection::{Connection, Shared};
 use crate::mailbox::{Mailbox, Notice};
-use crate::options::Options;
+use crate::options::{Mode, Options};
 use crate::outbox::{Outbox, SessionId};
 use crate::response::Response;
 use crate::transport::{Batch, Connector, Interest, Listener, Poller, Ready, Source, Stream};
@@ -109,7 +109,12 @@ impl EventLoop {
             self.handshakes.push_back((Instant::now() + HANDSHAKE, session));
         }
         let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
-        self.connections.insert(session, (Connection::new(stream, outbox, &self.greeting), place));
+        let connection = Connection::new(stream, outbox, &self.greeting);
+        let connection = match options.mode {
+            Mode::Control => connection,
+            Mode::Readline => connection.with_terminal(),
+        };
+        self.connections.insert(session, (connection, place));
         debug!(session = session.0, "client connected");
         self.mailbox.post(Notice::Output(session));
         session
@@ -330,8 +335,14 @@ impl Place {
             warn!(%address, max, "too many clients: those who come now are refused");
         }
         let error = Error::generic(format!("Too many clients: this monitor serves {max} at a time"));
-        let mut message = Vec::new();
-        Response::error(None, error).write(&mut message);
+        let message = match self.options.mode {
+            Mode::Control => {
+                let mut message = Vec::new();
+                Response::error(None, error).write(&mut message);
+                message
+            }
+            Mode::Readline => format!("{error}\r\n").into_bytes(),
+        };
         // Whoever does not take it is left without, as one that would have to say first who it is.
         let _ = stream.write(&message);
         stream.finish(&mut [0; 512]);

@@ -18,6 +18,7 @@ mod dispatcher;
 pub mod event;
 mod event_loop;
 mod greeting;
+mod hmp;
 pub mod json;
 pub mod mailbox;
 pub mod misc;
@@ -36,7 +37,7 @@ mod workers;
 
 pub use broadcaster::Broadcaster;
 pub use greeting::Version;
-pub use options::Options;
+pub use options::{Mode, Options};
 pub use preconfig::Preconfig;
 pub use request::Request;
 pub use response::Response;

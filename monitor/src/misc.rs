@@ -1,19 +1,32 @@
-//! `misc.json`: what a monitor keeps for its client.
+//! `misc.json`: what a monitor keeps for its client, and its human form.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use qapi_schema::misc::Commands;
-use qapi_schema::{Client, Error};
+use qapi_schema::{Client, CommandTable, Error, ErrorClass};
+use serde_json::Value;
+
+use crate::hmp;
 
 /// The commands of one client.
 pub struct Misc {
     client: Arc<Client>,
+    commands: Weak<CommandTable>,
 }
 
 impl Misc {
-    /// Those of this client.
-    pub const fn new(client: Arc<Client>) -> Self {
-        Self { client }
+    /// Those of this client, in `commands`, by which people's commands are carried out.
+    pub const fn new(client: Arc<Client>, commands: Weak<CommandTable>) -> Self {
+        Self { client, commands }
+    }
+
+    /// Carries out a command of QMP for the client.
+    fn execute(&self, name: &str, arguments: Value) -> Result<Value, Error> {
+        let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
+        let commands = self.commands.upgrade().ok_or_else(not_found)?;
+        let command = commands.find(name).ok_or_else(not_found)?;
+        let arguments = if let Value::Object(arguments) = arguments { arguments } else { Default::default() };
+        command.call_for(&self.client, arguments).map(|reply| reply.value())
     }
 }
 
@@ -25,5 +38,13 @@ impl Commands for Misc {
     fn closefd(&self, fdname: String) -> Result<(), Error> {
         let none = || Error::generic(format!("File descriptor named '{fdname}' not found"));
         self.client.take(&fdname).map(drop).ok_or_else(none)
+    }
+
+    fn human_monitor_command(&self, command_line: String, cpu_index: Option<i64>) -> Result<String, Error> {
+        if cpu_index.is_some() {
+            return Err(Error::generic("Parameter 'cpu-index' expects a CPU number"));
+        }
+        let text = hmp::run(&|name, arguments| self.execute(name, arguments), &command_line);
+        Ok(text.replace('\n', "\r\n"))
     }
 }

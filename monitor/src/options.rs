@@ -3,6 +3,8 @@
 /// How a monitor treats its clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// What its clients speak.
+    pub mode: Mode,
     /// How many bytes a client may leave unread: from half of it on its commands are not run, from all of it on its
     /// events are dropped and counted.
     pub outbuf: usize,
@@ -12,8 +14,18 @@ pub struct Options {
     pub max_clients: usize,
 }
 
+/// What the clients of a monitor speak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// QMP.
+    #[default]
+    Control,
+    /// What people type.
+    Readline,
+}
+
 impl Default for Options {
     fn default() -> Self {
-        Self { outbuf: 1 << 20, pretty: false, max_clients: 1024 }
+        Self { mode: Mode::Control, outbuf: 1 << 20, pretty: false, max_clients: 1024 }
     }
 }

@@ -15,9 +15,9 @@ use crate::dispatcher::Dispatcher;
 use crate::event_loop::EventLoop;
 use crate::greeting::Version;
 use crate::mailbox::{Mailbox, Notice};
-use crate::options::Options;
+use crate::options::{Mode, Options};
 use crate::preconfig::Preconfig;
-use crate::transport::{Connector, Listener, open_stdio};
+use crate::transport::{Connector, Listener, RawMode, open_stdio};
 
 /// How much is read of one client before others have their turn.
 const BUFFER: usize = 32 << 10;
@@ -31,6 +31,8 @@ pub struct Server {
     event_loop: EventLoop,
     options: Options,
     preconfig: Arc<Preconfig>,
+    /// Of the terminal that a person types on.
+    raw: Option<RawMode>,
 }
 
 /// Reaches a server from elsewhere, also from its own commands.
@@ -48,7 +50,8 @@ impl Server {
         let mailbox = Arc::new(Mailbox::new()?);
         let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
         let event_loop = EventLoop::new(Arc::clone(&mailbox), Arc::clone(&broadcaster), version.greeting())?;
-        Ok(Self { mailbox, broadcaster, event_loop, options: Options::default(), preconfig: Arc::default() })
+        let (options, preconfig) = (Options::default(), Arc::default());
+        Ok(Self { mailbox, broadcaster, event_loop, options, preconfig, raw: None })
     }
 
     /// Sets how the clients of the endpoints are treated that are added from now on.
@@ -108,6 +111,9 @@ impl Server {
     /// # Errors
     /// They cannot be made non-blocking.
     pub fn stdio(&mut self) -> io::Result<()> {
+        if self.options.mode == Mode::Readline {
+            self.raw = RawMode::enter();
+        }
         self.event_loop.add_stream(open_stdio()?, self.options);
         Ok(())
     }
@@ -119,6 +125,8 @@ impl Server {
     pub fn run(self, commands: Arc<CommandTable>) -> io::Result<()> {
         let dispatcher = Dispatcher::new(commands, self.preconfig, self.mailbox);
         let buffer = vec![0; BUFFER].into_boxed_slice();
+        // Until the end.
+        let _raw = self.raw;
         self.event_loop.run(Shared { broadcaster: self.broadcaster, dispatcher, buffer })
     }
 

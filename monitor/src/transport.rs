@@ -3,6 +3,7 @@
 mod connector;
 mod listener;
 mod poller;
+mod raw_mode;
 mod receive;
 mod stdio;
 mod stream;
@@ -10,5 +11,6 @@ mod stream;
 pub(crate) use connector::Connector;
 pub(crate) use listener::Listener;
 pub(crate) use poller::{Batch, Poller, Ready, Source};
+pub(crate) use raw_mode::RawMode;
 pub(crate) use stdio::open as open_stdio;
 pub(crate) use stream::{Interest, Stream};

@@ -44,6 +44,7 @@ scripts! {
     fd_sets
     guest_that_leaves
     held_write_survives_many_rounds
+    human_monitor_command
     image_handed_over
     image_lock
     io_status

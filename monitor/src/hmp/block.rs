@@ -1,0 +1,102 @@
+//! `info block` and `info blockstats`: disks in the form that QEMU gives them.
+
+use std::fmt::Write;
+
+use qapi_schema::Error;
+use serde_json::{Value, json};
+
+use super::Qmp;
+use super::arguments::Values;
+
+/// Members of statistics, in QEMU's order.
+const COUNTERS: &[&str] = &[
+    "rd_bytes",
+    "wr_bytes",
+    "rd_operations",
+    "wr_operations",
+    "flush_operations",
+    "wr_total_time_ns",
+    "rd_total_time_ns",
+    "flush_total_time_ns",
+    "rd_merged",
+    "wr_merged",
+    "idle_time_ns",
+];
+
+pub(super) fn info(qmp: &Qmp<'_>, values: &Values) -> Result<String, Error> {
+    let wanted = values.text("device");
+    let disks = if values.has("-n") {
+        let nodes = qmp("query-named-block-nodes", json!({}))?;
+        let nodes = nodes.as_array().cloned().unwrap_or_default();
+        nodes.into_iter().map(|node| json!({"inserted": node})).collect()
+    } else {
+        qmp("query-block", json!({}))?.as_array().cloned().unwrap_or_default()
+    };
+    let is_wanted =
+        |disk: &&Value| wanted.is_none_or(|name| [disk["device"].as_str(), node_name(disk)].contains(&Some(name)));
+    let texts: Vec<_> = disks.iter().filter(is_wanted).map(|disk| describe(disk, values.has("-v"))).collect();
+    match wanted {
+        Some(name) if texts.is_empty() => Err(Error::generic(format!("Device '{name}' not found"))),
+        Some(_) | None => Ok(texts.join("\n")),
+    }
+}
+
+fn node_name(disk: &Value) -> Option<&str> {
+    disk["inserted"]["node-name"].as_str()
+}
+
+fn describe(disk: &Value, verbose: bool) -> String {
+    let (device, qdev) = (name(&disk["device"]), name(&disk["qdev"]));
+    let node = &disk["inserted"];
+    let title = match (device, node_name(disk)) {
+        (Some(device), Some(node)) => format!("{device} ({node})"),
+        (Some(device), None) => device.to_owned(),
+        (None, node) => node.or(qdev).unwrap_or("<anonymous>").to_owned(),
+    };
+    if node.is_null() {
+        return title + ": [not inserted]\n";
+    }
+    let read_only = if node["ro"] == true { ", read-only" } else { "" };
+    let (file, driver) = (node["file"].as_str().unwrap_or_default(), node["drv"].as_str().unwrap_or_default());
+    let mut out = format!("{title}: {file} ({driver}{read_only})\n");
+    let mut line = |label: &str, value: &str| {
+        // Into a string nothing fails.
+        let _ = writeln!(out, "    {:<18}{value}", format!("{label}:"));
+    };
+    if let Some(qdev) = qdev {
+        line("Attached to", qdev);
+    }
+    if let Some(status) = disk["io-status"].as_str().filter(|status| *status != "ok") {
+        line("I/O status", status);
+    }
+    let cache = &node["cache"];
+    let mode = if cache["writeback"] == true { "writeback" } else { "writethrough" };
+    let direct = if cache["direct"] == true { ", direct" } else { "" };
+    let no_flush = if cache["no-flush"] == true { ", ignore flushes" } else { "" };
+    line("Cache mode", &format!("{mode}{direct}{no_flush}"));
+    if let Some(zeroes) = node["detect_zeroes"].as_str().filter(|zeroes| *zeroes != "off") {
+        line("Detect zeroes", zeroes);
+    }
+    if verbose {
+        line("Virtual size", &format!("{} bytes", node["image"]["virtual-size"]));
+        if let Some(actual) = node["image"]["actual-size"].as_u64() {
+            line("Disk size", &format!("{actual} bytes"));
+        }
+    }
+    out
+}
+
+fn name(value: &Value) -> Option<&str> {
+    value.as_str().filter(|name| !name.is_empty())
+}
+
+pub(super) fn statistics(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    let disks = qmp("query-blockstats", json!({}))?;
+    let describe = |disk: &Value| {
+        let label = name(&disk["device"]).or_else(|| name(&disk["qdev"])).or_else(|| name(&disk["node-name"]));
+        let counters = COUNTERS.iter().filter(|counter| !disk["stats"][**counter].is_null());
+        let counters: String = counters.map(|counter| format!(" {counter}={}", disk["stats"][*counter])).collect();
+        format!("{}:{counters}\n", label.unwrap_or("<anonymous>"))
+    };
+    Ok(disks.as_array().into_iter().flatten().map(describe).collect())
+}

@@ -1,0 +1,138 @@
+//! The commands of the human monitor: one table, from which they are found, completed and explained.
+
+use qapi_schema::{Error, ErrorClass};
+use serde_json::{Value, json};
+
+use super::arguments::{Argument, Kind, Values};
+use super::{Qmp, block, status};
+
+/// A command.
+#[derive(Debug)]
+pub(super) struct Spec {
+    /// Its name and its short ones.
+    pub(super) names: &'static [&'static str],
+    pub(super) arguments: &'static [Argument],
+    pub(super) help: &'static str,
+    pub(super) action: Action,
+}
+
+/// What a command does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Action {
+    Run(fn(&Qmp<'_>, &Values) -> Result<String, Error>),
+    /// The next word says.
+    Group(&'static [Spec]),
+}
+
+/// Every command, in the order of the help.
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        names: &["help", "?"],
+        arguments: &[Argument::optional("cmd", Kind::Command), Argument::optional("subcmd", Kind::Text)],
+        help: "show the help",
+        action: Action::Run(help),
+    },
+    Spec {
+        names: &["info"],
+        arguments: INFO_ARGUMENTS,
+        help: "show what is known of the VM",
+        action: Action::Group(INFO),
+    },
+    Spec { names: &["quit", "q"], arguments: &[], help: "end the process", action: Action::Run(quit) },
+    Spec { names: &["stop", "s"], arguments: &[], help: "stop the guest", action: Action::Run(stop) },
+    Spec {
+        names: &["cont", "c"],
+        arguments: &[],
+        help: "let the guest go on, and retry what is held",
+        action: Action::Run(cont),
+    },
+    Spec {
+        names: &["block_resize"],
+        arguments: &[Argument::required("device", Kind::Device), Argument::required("size", Kind::Size)],
+        help: "change the size of a device or node; in MiB unless it ends in b, k, M, G, T, P or E",
+        action: Action::Run(block_resize),
+    },
+];
+
+const INFO_ARGUMENTS: &[Argument] = &[Argument::optional("subcommand", Kind::Text)];
+
+const INFO: &[Spec] = &[
+    Spec { names: &["status"], arguments: &[], help: "whether the guest runs", action: Action::Run(status::status) },
+    Spec {
+        names: &["stop-reason"],
+        arguments: &[],
+        help: "why the guest is stopped, and which devices failed",
+        action: Action::Run(status::stop_reason),
+    },
+    Spec {
+        names: &["block"],
+        arguments: &[Argument::flag("-n"), Argument::flag("-v"), Argument::optional("device", Kind::Device)],
+        help: "the disks (-n: all nodes; -v: with sizes)",
+        action: Action::Run(block::info),
+    },
+    Spec {
+        names: &["blockstats"],
+        arguments: &[],
+        help: "how much the disks were used",
+        action: Action::Run(block::statistics),
+    },
+];
+
+/// The command of this name.
+pub(super) fn find(commands: &'static [Spec], name: &str) -> Option<&'static Spec> {
+    commands.iter().find(|command| command.names.contains(&name))
+}
+
+/// One line for each command of a group.
+pub(super) fn overview(path: &str, commands: &[Spec]) -> String {
+    let prefix = if path.is_empty() { String::new() } else { format!("{path} ") };
+    let line = |command: &Spec| {
+        let arguments: String = command.arguments.iter().map(|argument| format!(" {argument}")).collect();
+        format!("{prefix}{}{arguments} -- {}\n", command.names.join("|"), command.help)
+    };
+    commands.iter().map(line).collect()
+}
+
+fn help(_: &Qmp<'_>, values: &Values) -> Result<String, Error> {
+    let Some(name) = values.text("cmd") else {
+        return Ok(overview("", COMMANDS));
+    };
+    let unknown = |path: &str| Error::generic(format!("unknown command: '{path}'"));
+    let command = find(COMMANDS, name).ok_or_else(|| unknown(name))?;
+    match (command.action, values.text("subcmd")) {
+        (Action::Run(_), None) => Ok(overview("", std::slice::from_ref(command))),
+        (Action::Group(beneath), None) => Ok(overview(command.names[0], beneath)),
+        (Action::Group(beneath), Some(sub)) => {
+            let found = find(beneath, sub).ok_or_else(|| unknown(&format!("{name} {sub}")))?;
+            Ok(overview(command.names[0], std::slice::from_ref(found)))
+        }
+        (Action::Run(_), Some(sub)) => Err(unknown(&format!("{name} {sub}"))),
+    }
+}
+
+fn quit(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "quit", json!({}))
+}
+
+fn stop(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "stop", json!({}))
+}
+
+fn cont(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "cont", json!({}))
+}
+
+/// A command of QMP that returns nothing.
+fn silent(qmp: &Qmp<'_>, command: &str, arguments: Value) -> Result<String, Error> {
+    qmp(command, arguments).map(|_| String::new())
+}
+
+/// By the name of a device, or, if there is none of this name, of a node.
+fn block_resize(qmp: &Qmp<'_>, values: &Values) -> Result<String, Error> {
+    let (name, size) = (values.text("device").unwrap_or_default(), values.size("size").unwrap_or_default());
+    let resize = |key: &str| silent(qmp, "block_resize", json!({key: name, "size": size}));
+    match resize("device") {
+        Err(error) if error.class() == ErrorClass::DeviceNotFound => resize("node-name"),
+        outcome => outcome,
+    }
+}
