@@ -159,7 +159,9 @@ impl Machine {
             commands.extend(run_state::commands(&vm));
             commands.extend(machine::commands(&of_machine));
             commands.extend(block_core::commands(&block));
-            commands.extend(block_export::commands(&exports));
+            let of_client = Arc::clone(&exports);
+            let of_client = move |client: &Arc<Client>| of_client.for_client(Arc::clone(client));
+            commands.extend(Command::for_each_client(block_export::commands, of_client));
             commands.extend(qom::commands(&objects));
             let fdsets = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
             commands.extend(Command::for_each_client(fdset::commands, fdsets));

@@ -274,6 +274,38 @@ fn an_image_is_taken_from_a_descriptor_that_it_was_started_with() {
     assert!(wait(&mut child).expect("it ends").success());
 }
 
+/// The client opens the socket, and the daemon serves on it.
+#[test]
+fn the_nbd_server_listens_on_a_socket_that_a_client_hands_over() {
+    let daemon = start(&["--blockdev", "null-co,node-name=a,size=65536"]);
+    let path = daemon.directory().join("ours.sock");
+    let socket = UnixListener::bind(&path).expect("a socket");
+    let mut client = QmpClient::connect(&daemon.qmp_socket()).expect("a monitor");
+    client.execute("nbd-server-stop", Value::Null).expect("it runs");
+    let on = |name: &str| json!({"addr": {"type": "fd", "data": {"str": name}}});
+    let refused = client.execute("nbd-server-start", on("s")).expect_err("not handed over");
+    assert!(refused.contains("there is no socket 's'"), "{refused}");
+
+    let getfd = br#"{"execute": "getfd", "arguments": {"fdname": "s"}}"#;
+    client.send_with(getfd, fs::File::open("/dev/null").expect("there")).expect("room");
+    client.receive().expect("kept");
+    let refused = client.execute("nbd-server-start", on("s")).expect_err("no socket");
+    assert!(refused.contains("is not a stream socket"), "{refused}");
+
+    client.send_with(getfd, &socket).expect("room");
+    client.receive().expect("kept");
+    let mut other = QmpClient::connect(&daemon.qmp_socket()).expect("a monitor");
+    other.execute("nbd-server-start", on("s")).expect_err("it is the other's");
+    client.execute("nbd-server-start", on("s")).expect("a socket");
+    client.execute("block-export-add", json!({"type": "nbd", "id": "e", "node-name": "a"})).expect("a server");
+    let mut guest = support::guest::Guest::connect(&path, "a").expect("served");
+    guest.start(&block::request::Operation::Read { offset: 0, length: 512 }).expect("sent");
+    assert_eq!(guest.answer().expect("answered").expect("read").len(), 512);
+    drop(guest);
+    client.execute("nbd-server-stop", Value::Null).expect("it runs");
+    assert!(path.exists(), "its name is not the daemon's to remove");
+}
+
 fn printed(arguments: &[&str]) -> String {
     let output = whystop().args(arguments).stdin(Stdio::null()).output().expect("it starts");
     assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?}: {output:?}");

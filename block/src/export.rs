@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use qapi_schema::Error;
 use qapi_schema::block_export::{
     BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
     BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy, event,
 };
 use qapi_schema::sockets::{SocketAccess, SocketAddress, SocketAddressKind, SocketAddressLegacyKind};
+use qapi_schema::{Client, Error};
 use sockets::Objects;
 
 use crate::backend::{BackendOptions, BlockBackend};
@@ -31,8 +31,10 @@ pub struct Exports {
     block: Arc<Block>,
     objects: Arc<Objects>,
     /// One command at a time changes anything. The server, while it runs.
-    changes: Mutex<Option<Server>>,
+    changes: Arc<Mutex<Option<Server>>>,
     exports: Arc<Mutex<Vec<Export>>>,
+    /// Who has handed sockets over.
+    client: Arc<Client>,
 }
 
 struct Export {
@@ -45,7 +47,14 @@ struct Export {
 impl Exports {
     /// No exports, and no server. TLS credentials for one are found in `objects`.
     pub fn new(block: Arc<Block>, objects: Arc<Objects>) -> Self {
-        Self { block, objects, changes: Mutex::new(None), exports: Arc::default() }
+        Self { block, objects, changes: Arc::default(), exports: Arc::default(), client: Arc::default() }
+    }
+
+    /// The same exports, for a client whose sockets may be used.
+    pub fn for_client(&self, client: Arc<Client>) -> Self {
+        let (block, objects) = (Arc::clone(&self.block), Arc::clone(&self.objects));
+        let (changes, exports) = (Arc::clone(&self.changes), Arc::clone(&self.exports));
+        Self { block, objects, changes, exports, client }
     }
 
     /// Starts the NBD server.
@@ -77,7 +86,16 @@ impl Exports {
         if let Some(connections) = max_connections {
             limits.connections = (connections > 0).then_some(connections as usize);
         }
-        let started = Server::start(&address, &access, limits).map_err(|error| Error::generic(error.to_string()))?;
+        // A name that the client gave goes before one that the service manager gave.
+        let handed_over = match &address {
+            Address::Inherited(name) => self.client.take(name),
+            Address::Unix(_) | Address::Abstract { .. } | Address::Inet(_) => None,
+        };
+        let started = match handed_over {
+            Some(socket) => Server::start_on(socket, &address, &access, limits),
+            None => Server::start(&address, &access, limits),
+        };
+        let started = started.map_err(|error| Error::generic(error.to_string()))?;
         for address in started.addresses() {
             tracing::info!(%address, "NBD server listens");
         }

@@ -49,13 +49,7 @@ impl Listener {
     /// The address can't be had, or not safely, with its name.
     pub fn bind(address: &Address, access: &Access) -> io::Result<Vec<Self>> {
         let unbound = |error| within(format_args!("Failed to bind socket to {address}"), &error);
-        let one = |socket, file| Self {
-            socket,
-            address: address.clone(),
-            gate: Gate::new(address, access),
-            tcp: None,
-            _file: file,
-        };
+        let one = |socket, file| Self::one(socket, file, address, access);
         match address {
             Address::Unix(path) => {
                 let name = unix_name(path)?;
@@ -73,11 +67,21 @@ impl Listener {
                 let addresses = resolve(inet, access.credentials())?;
                 Self::inet(&addresses, inet).map_err(unbound)
             }
-            Address::Inherited(name) => {
-                let (socket, tcp) = adopt(name, access)?;
-                Ok(vec![Self { tcp, ..one(socket, None) }])
-            }
+            Address::Inherited(name) => Ok(vec![Self::adopt(inherited::socket(name)?, address, access)?]),
         }
+    }
+
+    /// Listens on a socket that others have made, which goes by the name `address`.
+    ///
+    /// # Errors
+    /// It is not a socket that listens, or not a safe one.
+    pub fn adopt(socket: OwnedFd, address: &Address, access: &Access) -> io::Result<Self> {
+        let tcp = examine(&socket, address, access)?;
+        Ok(Self { tcp, ..Self::one(socket, None, address, access) })
+    }
+
+    fn one(socket: OwnedFd, file: Option<SocketFile>, address: &Address, access: &Access) -> Self {
+        Self { socket, address: address.clone(), gate: Gate::new(address, access), tcp: None, _file: file }
     }
 
     /// On the first port that is free.
@@ -170,26 +174,29 @@ fn hidden(name: &SocketAddrUnix) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// A socket that the process was started with, once it is known to be a safe one.
-fn adopt(name: &str, access: &Access) -> io::Result<(OwnedFd, Option<TcpOptions>)> {
-    let socket = inherited::socket(name)?;
+/// Whether a socket that others have made is a safe one. What sockets accepted there are to have.
+fn examine(socket: &OwnedFd, address: &Address, access: &Access) -> io::Result<Option<TcpOptions>> {
+    let name = match address {
+        Address::Inherited(name) => name.clone(),
+        Address::Unix(_) | Address::Abstract { .. } | Address::Inet(_) => address.to_string(),
+    };
     let refused = |why: &str| invalid(&format!("socket '{name}' {why}"));
-    if socket_type(&socket)? != SocketType::STREAM {
+    if socket_type(socket).ok() != Some(SocketType::STREAM) {
         return Err(refused("is not a stream socket"));
     }
-    if !socket_acceptconn(&socket)? {
+    if !socket_acceptconn(socket)? {
         return Err(refused("does not listen"));
     }
-    let own = getsockname(&socket)?;
+    let own = getsockname(socket)?;
     let tcp = match own.address_family() {
         AddressFamily::UNIX => None,
         AddressFamily::INET | AddressFamily::INET6 => {
-            check(SocketAddr::try_from(own)?.ip(), name, access.credentials())?;
+            check(SocketAddr::try_from(own)?.ip(), &name, access.credentials())?;
             Some(TcpOptions { keep_alive: true, nodelay: true })
         }
         _ => return Err(refused("is neither a unix nor a TCP socket")),
     };
     // Shared with whoever else has the socket, who will have expected it.
-    fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
-    Ok((socket, tcp))
+    fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
+    Ok(tcp)
 }

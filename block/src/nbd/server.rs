@@ -1,6 +1,7 @@
 //! The server: accepts clients and gives each of them a connection.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, Scope};
 use std::time::{Duration, Instant};
@@ -66,7 +67,18 @@ impl Server {
     /// # Errors
     /// It can't be listened on, or the system refuses a thread or a descriptor.
     pub fn start(address: &Address, access: &Access, limits: Limits) -> io::Result<Self> {
-        let listeners = Listener::bind(address, access)?;
+        Self::serve(Listener::bind(address, access)?, access, limits)
+    }
+
+    /// Listens on a socket that was handed over, which goes by the name `address`.
+    ///
+    /// # Errors
+    /// It does not listen, or not safely, or the system refuses a thread or a descriptor.
+    pub fn start_on(socket: OwnedFd, address: &Address, access: &Access, limits: Limits) -> io::Result<Self> {
+        Self::serve(vec![Listener::adopt(socket, address, access)?], access, limits)
+    }
+
+    fn serve(listeners: Vec<Listener>, access: &Access, limits: Limits) -> io::Result<Self> {
         let addresses = listeners.iter().map(Listener::address).cloned().collect();
         let shared = Arc::new(Shared {
             limits,
