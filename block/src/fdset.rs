@@ -156,7 +156,13 @@ impl FdSetUser {
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         };
         match (direct, flags.contains(OFlags::DIRECT)) {
-            (true, false) => reopen(fd, access | OFlags::DIRECT),
+            (true, false) => match reopen(fd, access | OFlags::DIRECT) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    let text = format!("fd set {id} has no descriptor that is open for {purpose} with O_DIRECT");
+                    Err(io::Error::new(error.kind(), text))
+                }
+                outcome => outcome,
+            },
             (false, true) => {
                 fcntl_setfl(fd, flags - OFlags::DIRECT)?;
                 fd.try_clone()
