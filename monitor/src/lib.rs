@@ -8,6 +8,8 @@
 //!                     +--- broadcaster (throttle) <--- whoever emits an event
 //! ```
 //!
+//! A person has `hmp` between connection and session: an editor of lines, which become commands.
+//!
 //! `json`, `session`, `outbox` and `throttle` hold no I/O and no clock. Around them one thread, the event loop, serves
 //! every client; `mailbox` is how other threads reach it. [`Server`] is what a program sees of it all.
 
