@@ -15,7 +15,9 @@ pub struct Pair {
 impl Pair {
     /// Both daemons with a monitor; `None` where QEMU's is missing.
     pub fn start(monitor: &'static str) -> Option<Self> {
-        if !peer::is_there("qemu-storage-daemon", Command::new("qemu-storage-daemon").arg("--version")) {
+        // Earlier ones answer some of the same bytes with other errors.
+        let probe = "qemu-storage-daemon --version | grep -Eq 'version [1-9][0-9]+'";
+        if !peer::is_there("qemu-storage-daemon 10 or later", Command::new("sh").args(["-c", probe])) {
             return None;
         }
         let ours = start(whystop(), monitor);
