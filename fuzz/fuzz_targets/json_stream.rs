@@ -1,0 +1,3 @@
+#![no_main]
+use libfuzzer_sys::fuzz_target;
+fuzz_target!(|input: &[u8]| whystop_fuzz::json_stream(input));
