@@ -128,7 +128,9 @@ fn insert(root: &mut BTreeMap<String, Tree>, key: &str, value: String) -> Result
         name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
     };
-    if !key.split('.').all(well_formed) || key.split('.').count() > MOST_LEVELS {
+    // A number is an element's, and the whole is no list.
+    let starts_with_number = key.split('.').next().is_some_and(is_number);
+    if !key.split('.').all(well_formed) || starts_with_number || key.split('.').count() > MOST_LEVELS {
         return Err(KeyvalError::BadKey(key.to_owned()));
     }
     let (path, name) = key.rsplit_once('.').map_or((None, key), |(path, name)| (Some(path), name));
@@ -146,13 +148,17 @@ fn insert(root: &mut BTreeMap<String, Tree>, key: &str, value: String) -> Result
     }
 }
 
+fn is_number(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 fn finish(tree: Tree, path: &str) -> Result<Value, KeyvalError> {
     let inner = match tree {
         Tree::Leaf(text) => return Ok(Value::String(text)),
         Tree::Inner(inner) => inner,
     };
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-    let numbers = inner.keys().filter(|key| key.bytes().all(|byte| byte.is_ascii_digit())).count();
+    let numbers = inner.keys().filter(|key| is_number(key)).count();
     if numbers == 0 {
         let members = inner.into_iter().map(|(name, tree)| Ok((name.clone(), finish(tree, &below(&name))?)));
         return members.collect::<Result<Map<_, _>, _>>().map(Value::Object);
@@ -206,6 +212,7 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         assert_eq!(parsed("=x"), Err("Invalid parameter ''".into()));
         assert_eq!(parsed("a..b=x"), Err("Invalid parameter 'a..b'".into()));
+        assert_eq!(parsed("0=x"), Err("Invalid parameter '0'".into()));
         assert_eq!(parsed("a=1,a.b=2"), Err("Parameters 'a.*' used inconsistently".into()));
         assert_eq!(parsed("a.b=2,a=1"), Err("Parameters 'a.*' used inconsistently".into()));
         assert_eq!(parsed("l.0=1,l.x=2"), Err("Parameters 'l.*' used inconsistently".into()));
