@@ -25,7 +25,7 @@ pub use introspection::Introspection;
 pub use qapi_gen_macros::include_schema;
 pub use qtype::QType;
 pub use visit::{Dialect, FromMembers, FromValue, Members, SerializeMembers, Visitor};
-pub use wire::{Empty, Wire};
+pub use wire::{Empty, Wire, is_noncharacter};
 // Generated code names them through this crate, so that it needs no other.
 #[doc(hidden)]
 pub use {serde, serde_json};

@@ -59,7 +59,8 @@ impl Formatter for Ascii {
             out.write_all(plain.as_bytes())?;
             let mut chars = tail.chars();
             let mut units = [0; 2];
-            for unit in chars.next().unwrap_or_default().encode_utf16(&mut units) {
+            let next = chars.next().filter(|&c| !is_noncharacter(c)).unwrap_or(char::REPLACEMENT_CHARACTER);
+            for unit in next.encode_utf16(&mut units) {
                 write!(out, "\\u{unit:04X}")?;
             }
             rest = chars.as_str();
@@ -81,6 +82,11 @@ impl Formatter for Ascii {
         };
         out.write_all(short)
     }
+}
+
+/// Whether Unicode sets the character aside for ever (Unicode Standard, section 23.7). QEMU refuses it in its input.
+pub const fn is_noncharacter(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}') || c as u32 & 0xfffe == 0xfffe
 }
 
 fn separate<W: ?Sized + io::Write>(out: &mut W, first: bool) -> io::Result<()> {
@@ -108,5 +114,10 @@ mod tests {
         let text = written(&json!("k\u{e4}se \u{1f9c0} \u{7f}\u{1}\n\"\\"));
         assert_eq!(text, r#""k\u00E4se \uD83E\uDDC0 \u007F\u0001\n\"\\""#);
         assert_eq!(serde_json::from_str::<String>(&text).expect("valid"), "k\u{e4}se \u{1f9c0} \u{7f}\u{1}\n\"\\");
+    }
+
+    #[test]
+    fn a_noncharacter_is_replaced_as_by_qemu() {
+        assert_eq!(written(&json!("a\u{fffe}b\u{fdd0}\u{10ffff}\u{fffd}")), r#""a\uFFFDb\uFFFD\uFFFD\uFFFD""#);
     }
 }

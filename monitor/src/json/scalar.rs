@@ -1,5 +1,6 @@
 //! The text of a token to the value it spells.
 
+use qapi_schema::is_noncharacter;
 use serde_json::{Number, Value};
 
 use super::SyntaxError;
@@ -51,11 +52,6 @@ fn characters(run: &[u8]) -> Result<&str, SyntaxError> {
         return Err(SyntaxError::Utf8);
     }
     Ok(text)
-}
-
-/// The code points that Unicode sets aside for ever (Unicode Standard, section 23.7).
-const fn is_noncharacter(c: char) -> bool {
-    matches!(c, '\u{FDD0}'..='\u{FDEF}') || c as u32 & 0xFFFE == 0xFFFE
 }
 
 fn escape(escaped: u8) -> Result<char, SyntaxError> {
