@@ -1,7 +1,7 @@
 //! One client: its stream, its session and its outbox, and the turns they take.
 //!
-//! A turn writes what is queued, and then reads once and runs what that completes. Input waits, in the kernel and at
-//! most one buffer of it here, while the session wants none and while the client does not read.
+//! A turn reads once, runs what that completes, and writes the answers together with what is queued. Input waits, in the
+//! kernel and at most one buffer of it here, while the session wants none and while the client does not read.
 
 use std::io;
 use std::mem::take;
@@ -17,6 +17,9 @@ use crate::outbox::Outbox;
 use crate::response::Response;
 use crate::session::{Session, Step};
 use crate::transport::{Interest, Stream};
+
+/// Memory that a connection keeps for its output.
+const KEPT: usize = 512;
 
 /// A client that is connected.
 pub(crate) struct Connection {
@@ -78,7 +81,10 @@ impl Connection {
     /// When it is done, input waits for a reason: for more of it, for the client to read what could not be written, or
     /// for the answer of a command.
     pub(crate) fn take_turn(&mut self, shared: &mut Shared, mut readable: bool) {
-        self.flush();
+        // What is queued goes out in one write with the answers, if there are going to be any.
+        if !readable || !self.unsent.is_empty() || self.outbox.is_congested() {
+            self.flush();
+        }
         while !self.outbox.is_congested() {
             if self.session.has_next() || !self.backlog.is_empty() && self.session.wants_input() {
                 let backlog = take(&mut self.backlog);
@@ -172,7 +178,9 @@ impl Connection {
                 },
             }
         }
-        self.backlog = input.to_vec();
+        if !input.is_empty() {
+            self.backlog = input.to_vec();
+        }
     }
 
     fn answer(&self, response: &Response) {
@@ -221,7 +229,9 @@ impl Connection {
                 }
             }
         }
-        (self.unsent, self.sent) = (Vec::new(), 0);
+        self.sent = 0;
+        self.unsent.clear();
+        self.unsent.shrink_to(KEPT);
     }
 }
 

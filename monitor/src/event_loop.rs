@@ -1,6 +1,6 @@
 //! The thread that serves every client: it waits for all of them at once, and never for one.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::mem::replace;
 use std::sync::Arc;
@@ -38,10 +38,12 @@ pub(crate) struct EventLoop {
     places: Vec<Place>,
     connectors: Vec<(Connector, Options)>,
     /// Each with the place that it came to, if any.
-    connections: HashMap<SessionId, (Connection, Option<usize>)>,
+    connections: BTreeMap<SessionId, (Connection, Option<usize>)>,
     /// Those that may have to end because their handshake takes too long, by the time they came.
     handshakes: VecDeque<(Instant, SessionId)>,
     sessions: u64,
+    /// When the first delayed event is due, or was before a reset.
+    delayed_until: Option<Instant>,
     /// When to give up, while the last output is being written.
     ends_at: Option<Instant>,
 }
@@ -67,9 +69,10 @@ impl EventLoop {
             listeners: Vec::new(),
             places: Vec::new(),
             connectors: Vec::new(),
-            connections: HashMap::new(),
+            connections: BTreeMap::new(),
             handshakes: VecDeque::new(),
             sessions: 0,
+            delayed_until: None,
             ends_at: None,
         })
     }
@@ -159,11 +162,12 @@ impl EventLoop {
         let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
         let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
         let handshakes = self.handshakes.front().map(|(deadline, _)| *deadline);
-        listeners.chain(connectors).chain(handshakes).chain(self.broadcaster.deadline()).chain(self.ends_at).min()
+        listeners.chain(connectors).chain(handshakes).chain(self.delayed_until).chain(self.ends_at).min()
     }
 
     fn keep_deadlines(&mut self, now: Instant) {
         self.broadcaster.expire(now);
+        self.delayed_until = self.broadcaster.deadline();
         self.resume_listeners(|deadline| deadline <= now);
         for index in 0..self.connectors.len() {
             let source = connector_source(index);
@@ -213,7 +217,7 @@ impl EventLoop {
                 }
                 self.serve(session, false, shared);
             }
-            Notice::Deadline => {}
+            Notice::Deadline => self.delayed_until = self.broadcaster.deadline(),
             Notice::Call(call) => call(),
             Notice::Shutdown => self.begin_to_end(shared),
         }

@@ -7,8 +7,10 @@
 //! The order of messages here is the order in which the client reads them. That is what makes a query's answer agree
 //! with the events around it, see [`Outbox::answer_if_no_event_since`].
 
-use std::mem::{replace, take};
+use std::mem::{replace, swap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use qapi_schema::Client;
 use qapi_schema::control::event::MonitorEventsLost as EventsLost;
@@ -17,10 +19,10 @@ use crate::event::EventMessage;
 use crate::mailbox::{Mailbox, Notice};
 use crate::options::Options;
 use crate::pretty;
-use crate::sync::Mutex;
+use crate::sync::{AtomicU64, Mutex};
 
 /// Names a session among all that a server ever had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionId(pub(crate) u64);
 
 impl SessionId {
@@ -43,6 +45,10 @@ pub struct Outbox {
     options: Options,
     mailbox: Arc<Mailbox>,
     state: Mutex<State>,
+    /// How many events were taken. Changes under the lock, and is read without.
+    events: AtomicU64,
+    /// What the state said when it changed last.
+    congested: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -50,7 +56,6 @@ struct State {
     queued: Vec<u8>,
     /// Bytes that the event loop has taken to write and has not written.
     taken: usize,
-    events: u64,
     /// A notice of output is on its way to the event loop.
     announced: bool,
     intake: Intake,
@@ -69,8 +74,9 @@ enum Intake {
 impl Outbox {
     /// The empty outbox of a session.
     pub fn new(session: SessionId, options: Options, mailbox: Arc<Mailbox>) -> Self {
-        let state = State { queued: Vec::new(), taken: 0, events: 0, announced: false, intake: Intake::Open };
-        Self { session, client: Arc::default(), options, mailbox, state: Mutex::new(state) }
+        let state = State { queued: Vec::new(), taken: 0, announced: false, intake: Intake::Open };
+        let (events, congested) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { session, client: Arc::default(), options, mailbox, state: Mutex::new(state), events, congested }
     }
 
     /// Whose outbox this is.
@@ -94,11 +100,12 @@ impl Outbox {
                 let mut lost = EventsLost { count: 0, names: Vec::new() };
                 count(&mut lost, message.name);
                 state.intake = Intake::Dropping(lost);
+                self.judge(&state);
                 self.mailbox.post(Notice::Overflow(self.session));
             }
             Intake::Open => {
                 self.append(&mut state, &message.text);
-                state.events += 1;
+                self.events.fetch_add(1, Release);
                 self.announce(&mut state);
             }
         }
@@ -111,7 +118,7 @@ impl Outbox {
 
     /// How many events this outbox has taken so far.
     pub fn events(&self) -> EventCount {
-        EventCount(self.state.lock().events)
+        EventCount(self.events.load(Acquire))
     }
 
     /// Takes a reply if no event came in since `count` was asked for. Otherwise the client would read that event first,
@@ -121,19 +128,19 @@ impl Outbox {
     /// is full no event comes in.
     pub fn answer_if_no_event_since(&self, count: EventCount, message: &[u8]) -> bool {
         let mut state = self.state.lock();
-        let is_current = EventCount(state.events) == count;
+        let is_current = self.events() == count;
         if is_current {
             self.append(&mut state, message);
         }
         is_current
     }
 
-    /// Moves everything that is queued into `bytes`, which is empty, to be written.
+    /// Moves everything that is queued into `bytes`, which is empty, to be written. Its memory is used for what comes.
     pub fn take(&self, bytes: &mut Vec<u8>) {
         let mut state = self.state.lock();
         state.announced = false;
         state.taken += state.queued.len();
-        *bytes = take(&mut state.queued);
+        swap(&mut state.queued, bytes);
     }
 
     /// Learns that so many of the taken bytes are on their way to the client. If it has missed events, and has now read
@@ -141,29 +148,26 @@ impl Outbox {
     pub fn wrote(&self, bytes: usize, report: impl FnOnce(EventsLost) -> EventMessage) -> Option<u64> {
         let mut state = self.state.lock();
         state.taken = state.taken.saturating_sub(bytes);
-        if state.unread() > 0 {
-            return None;
-        }
-        match replace(&mut state.intake, Intake::Open) {
-            Intake::Open => None,
-            Intake::Closed => {
-                state.intake = Intake::Closed;
-                None
-            }
-            Intake::Dropping(lost) => {
+        let missed = match replace(&mut state.intake, Intake::Open) {
+            Intake::Dropping(lost) if state.unread() == 0 => {
                 let count = lost.count;
                 self.append(&mut state, &report(lost).text);
                 self.announce(&mut state);
                 Some(count)
             }
-        }
+            unchanged @ (Intake::Open | Intake::Dropping(_) | Intake::Closed) => {
+                state.intake = unchanged;
+                None
+            }
+        };
+        self.judge(&state);
+        missed
     }
 
     /// The client should read before more of its commands are run. Once it misses events it has to read everything,
     /// or those who keep asking would miss them for ever.
     pub fn is_congested(&self) -> bool {
-        let state = self.state.lock();
-        state.unread() >= self.options.outbuf / 2 || matches!(state.intake, Intake::Dropping(_))
+        self.congested.load(Relaxed)
     }
 
     /// The client has read everything.
@@ -182,6 +186,13 @@ impl Outbox {
         state.intake = Intake::Closed;
         state.queued = Vec::new();
         state.taken = 0;
+        self.judge(&state);
+    }
+
+    /// Finds anew whether the client should read first.
+    fn judge(&self, state: &State) {
+        let congested = state.unread() >= self.options.outbuf / 2 || matches!(state.intake, Intake::Dropping(_));
+        self.congested.store(congested, Relaxed);
     }
 
     fn append(&self, state: &mut State, message: &[u8]) {
@@ -190,6 +201,7 @@ impl Outbox {
             Intake::Open | Intake::Dropping(_) if self.options.pretty => pretty::indent(message, &mut state.queued),
             Intake::Open | Intake::Dropping(_) => state.queued.extend_from_slice(message),
         }
+        self.judge(state);
     }
 
     fn announce(&self, state: &mut State) {

@@ -1,11 +1,11 @@
-//! The locks that emitting threads and the event loop meet at: parking_lot's, or with `--cfg shuttle` those of a model
-//! checker that tries schedules.
+//! What emitting threads and the event loop meet at: parking_lot's locks and atomic integers, or with `--cfg shuttle`
+//! those of a model checker that tries schedules.
 
 #[cfg(not(shuttle))]
-pub(crate) use parking_lot::Mutex;
+pub(crate) use {parking_lot::Mutex, std::sync::atomic::AtomicU64};
 
 #[cfg(shuttle)]
-pub(crate) use checked::Mutex;
+pub(crate) use {checked::Mutex, shuttle::sync::atomic::AtomicU64};
 
 /// shuttle's lock behind parking_lot's interface.
 #[cfg(shuttle)]
