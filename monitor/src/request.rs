@@ -24,14 +24,32 @@ impl Request {
     /// # Errors
     /// The reply to a value that is none, with its id where it has one.
     pub fn read(value: Value, oob: bool) -> Result<Self, Response> {
-        let Value::Object(mut members) = value else {
+        let Value::Object(members) = value else {
             return Err(Response::error(None, Error::generic("QMP input must be a JSON object")));
         };
-        let id = members.remove("id");
-        let out_of_band = is_out_of_band(&members);
-        match read_command(members, oob) {
-            Ok((execute, arguments)) => Ok(Self { execute, arguments, id, out_of_band }),
-            Err(desc) => Err(Response::error(id, Error::generic(desc))),
+        let (mut named, mut arguments, mut id, mut refused) = (None, Arguments::new(), None, None);
+        // All of them even after an error: the reply to it wants the id, which may come later.
+        for (name, value) in members {
+            let taken = match (name.as_str(), value) {
+                ("id", value) => {
+                    id = Some(value);
+                    Ok(())
+                }
+                ("execute", value) => name_command(&mut named, "execute", value),
+                ("exec-oob", value) if oob => name_command(&mut named, "exec-oob", value),
+                ("arguments", Value::Object(members)) => {
+                    arguments = members;
+                    Ok(())
+                }
+                ("arguments", _) => Err("QMP input member 'arguments' must be an object".into()),
+                _ => Err(format!("QMP input member '{name}' is unexpected")),
+            };
+            refused = refused.or(taken.err());
+        }
+        match (refused, named) {
+            (Some(desc), _) => Err(Response::error(id, Error::generic(desc))),
+            (None, None) => Err(Response::error(id, Error::generic("QMP input lacks member 'execute'"))),
+            (None, Some((member, execute))) => Ok(Self { execute, arguments, id, out_of_band: member == "exec-oob" }),
         }
     }
 }
@@ -39,22 +57,6 @@ impl Request {
 /// Whether an object asks for execution out-of-band, well-formed or not.
 pub(crate) fn is_out_of_band(members: &Map<String, Value>) -> bool {
     members.contains_key("exec-oob") && !members.contains_key("execute")
-}
-
-fn read_command(members: Arguments, oob: bool) -> Result<(String, Arguments), String> {
-    let mut named = None;
-    let mut arguments = Arguments::new();
-    for (name, value) in members {
-        match (name.as_str(), value) {
-            ("execute", value) => name_command(&mut named, "execute", value)?,
-            ("exec-oob", value) if oob => name_command(&mut named, "exec-oob", value)?,
-            ("arguments", Value::Object(members)) => arguments = members,
-            ("arguments", _) => return Err("QMP input member 'arguments' must be an object".into()),
-            _ => return Err(format!("QMP input member '{name}' is unexpected")),
-        }
-    }
-    let (_, execute) = named.ok_or("QMP input lacks member 'execute'")?;
-    Ok((execute, arguments))
 }
 
 /// Takes the command out of `member`. `named` is the member that gave one before, with it.

@@ -54,7 +54,8 @@ impl Formatter for Ascii {
 
     fn write_string_fragment<W: ?Sized + io::Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
-        while let Some(at) = rest.find(|c: char| c >= '\x7f') {
+        // A byte from 0x7F on is either DEL or the first of a character.
+        while let Some(at) = rest.bytes().position(|byte| byte >= 0x7f) {
             let (plain, tail) = rest.split_at(at);
             out.write_all(plain.as_bytes())?;
             let mut chars = tail.chars();

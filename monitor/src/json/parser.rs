@@ -4,6 +4,8 @@
 //! not end it: the first such error is kept, and the tokens up to the end are only counted. An error of the lexer or a
 //! limit does end it at once, and what follows starts anew.
 
+use std::mem::take;
+
 use serde_json::Value;
 
 use super::SyntaxError;
@@ -72,7 +74,7 @@ impl Parser {
                 Err(error) => Some(Err(error)),
             };
             if ended.is_some() {
-                self.item = Item::default();
+                self.item.clear(KEPT);
                 self.lexer.release(KEPT);
                 return ended;
             }
@@ -92,6 +94,13 @@ impl Parser {
 }
 
 impl Item {
+    /// Forgets everything, for the next item, but keeps a little of the memory.
+    fn clear(&mut self, keep: usize) {
+        let mut tree = take(&mut self.tree);
+        tree.clear(keep);
+        *self = Self { tree, ..Self::default() };
+    }
+
     /// Adds a token. Returns the item if that ends it.
     fn push(&mut self, token: Token, text: &[u8], limits: &Limits) -> Option<Result<Value, SyntaxError>> {
         match token {

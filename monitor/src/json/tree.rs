@@ -48,6 +48,12 @@ enum InArray {
 }
 
 impl Tree {
+    /// Drops what was built, and all but `keep` bytes of the stack.
+    pub(super) fn clear(&mut self, keep: usize) {
+        self.open.clear();
+        self.open.shrink_to(keep / size_of::<Container>());
+    }
+
     /// Adds a token. Returns the value if that completes it.
     pub(super) fn push(&mut self, node: Node) -> Result<Option<Value>, SyntaxError> {
         match node {
