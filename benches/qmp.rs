@@ -1,85 +1,156 @@
-//! The monitor beside a bare echo server and qemu-storage-daemon: start, round trip, pipelined commands, memory.
+//! The monitor beside QEMU, qemu-storage-daemon and a server that only sends lines back: round trip, pipelined commands,
+//! events, memory, start.
+//!
+//! The scheduler decides whether client and server share a core, and that decides what a round trip costs. Hence both
+//! are measured: the server on one core, and the client on the same or on another one.
 #![allow(clippy::expect_used)]
 
 use std::env;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Client, Daemon, connect, contestants, micros, percentile, row};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use support::{Client, Contestant, connect, contestants, micros, percentile, row};
 
 mod support;
 
 const COMMAND: &str = "{\"execute\": \"query-version\"}\n";
-const ROUNDS: usize = 20_000;
+/// How often each contestant has its turn, and its round trips in one.
+const TURNS: usize = 5;
+const ROUNDS: usize = 10_000;
 const PIPELINED: usize = 200_000;
 const STARTS: usize = 20;
-const SESSIONS: u64 = 1_000;
-const EVENTS: usize = 200;
+/// How many sessions there are, and how many times the guest is stopped or continued: first us, then QEMU.
+const EVENTS: [(usize, usize, usize); 3] = [(1, 100_000, 10_000), (100, 5_000, 1_000), (1_000, 1_000, 200)];
 
 fn main() {
     let arguments: Vec<_> = env::args().collect();
     if let [_, flag, socket] = &arguments[..]
-        && flag == "--echo"
+        && let "--echo" | "--echo-blocking" = flag.as_str()
     {
-        return echo(Path::new(socket));
+        return echo(Path::new(socket), flag == "--echo");
     }
-    let (mut p50, mut p99) = floor();
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("descriptors for all sessions");
-    let (mut start, mut rate, mut idle, mut session) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut to_all = Vec::new();
-    for (name, program) in contestants() {
-        start.push((name, micros(median((0..STARTS).map(|_| exec_to_greeting(name, &program)))) / 1e3));
-        let daemon = Daemon::start(name, &program, &[]);
-        let mut client = daemon.client();
-        idle.push((name, daemon.resident() as f64 / 1024.0));
-        let mut sample = round_trips(&mut client);
-        p50.push((name, micros(percentile(&mut sample, 50))));
-        p99.push((name, micros(percentile(&mut sample, 99))));
-        rate.push((name, pipelined(client)));
-        if name == "whystop" {
-            let before = daemon.resident();
-            let mut clients: Vec<_> = (0..SESSIONS).map(|_| daemon.client()).collect();
-            session.push((name, (daemon.resident() - before) as f64 / SESSIONS as f64));
-            let mut sample = events_to_all(&mut clients);
-            to_all.extend([50, 99].map(|share| ("whystop", micros(percentile(&mut sample, share)) / 1e3)));
+    let contestants = contestants();
+    compare_round_trips(&contestants);
+    let each = |measure: &dyn Fn(&Contestant) -> f64| -> Vec<_> {
+        contestants.iter().map(|contestant| (contestant.name, measure(contestant))).collect()
+    };
+    row("pipelined commands", "per s", &each(&|contestant| pipelined(contestant.start(1, &[]).client())));
+    // The storage daemon has no command whose only effect is an event.
+    for (sessions, ours, peers) in EVENTS {
+        let guests = contestants.iter().filter(|contestant| contestant.name != "qemu-storage-daemon");
+        let figures = guests.map(|contestant| {
+            let events = if contestant.name == "whystop" { ours } else { peers };
+            (contestant.name, deliveries(contestant, sessions, events))
+        });
+        row(&format!("event deliveries, {sessions} sessions"), "per s", &figures.collect::<Vec<_>>());
+    }
+    row(
+        "exec to greeting, median",
+        "ms",
+        &each(&|contestant| {
+            let mut sample: Vec<_> = (0..STARTS).map(|_| exec_to_greeting(contestant)).collect();
+            micros(percentile(&mut sample, 50)) / 1e3
+        }),
+    );
+    row("resident memory, idle", "MiB", &each(&|contestant| resident(contestant, 1) / 1024.0));
+    row(
+        "resident memory, further session",
+        "KiB",
+        &each(&|contestant| (resident(contestant, 1_000) - resident(contestant, 1)) / 999.0),
+    );
+    let ours = contestants.first().expect("ourselves");
+    let daemon = ours.start(1, &[]);
+    let mut sample = events_to_all(&mut daemon.clients(1_000));
+    for share in [50, 99] {
+        let figure = micros(percentile(&mut sample, share)) / 1e3;
+        row(&format!("event at 1,000 sessions, {share} of 100"), "ms", &[(ours.name, figure)]);
+    }
+}
+
+/// Round trips to everybody in turns, so that what else the machine does hits all of them.
+fn compare_round_trips(contestants: &[Contestant]) {
+    let everywhere = sched_getaffinity(None).expect("affinity");
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| everywhere.is_set(core));
+    let server = cores.next().expect("a core");
+    pin(server);
+    let echoes = [("echo", Echo::start("--echo")), ("blocking echo", Echo::start("--echo-blocking"))];
+    let daemons: Vec<_> = contestants.iter().map(|contestant| (contestant.name, contestant.start(1, &[]))).collect();
+    let echoes = echoes.iter().map(|(name, echo)| (*name, echo.client()));
+    let mut clients: Vec<_> = echoes.chain(daemons.iter().map(|(name, daemon)| (*name, daemon.client()))).collect();
+    for (place, core) in [("one core", Some(server)), ("two cores", cores.next())] {
+        let Some(core) = core else {
+            println!("skipped: needs {place}");
+            continue;
+        };
+        pin(core);
+        let mut samples = vec![Vec::new(); clients.len()];
+        for _ in 0..TURNS {
+            for ((_, client), sample) in clients.iter_mut().zip(&mut samples) {
+                round_trips(client, sample);
+            }
+        }
+        for share in [50, 99] {
+            let names = clients.iter().map(|(name, _)| *name);
+            let figures = names.zip(samples.iter_mut().map(|sample| micros(percentile(sample, share))));
+            row(&format!("round trip, {place}, {share} of 100"), "us", &figures.collect::<Vec<_>>());
         }
     }
-    row("round trip, median", "us", &p50);
-    row("round trip, 99 of 100", "us", &p99);
-    row("pipelined commands", "per s", &rate);
-    row("exec to greeting, median", "ms", &start);
-    row("resident memory, idle", "MiB", &idle);
-    row("resident memory, further session", "KiB", &session);
-    row("event at 1,000 sessions, 50 and 99", "ms", &to_all);
+    drop(clients);
+    sched_setaffinity(None, &everywhere).expect("it was allowed before");
 }
 
-type Figures = Vec<(&'static str, f64)>;
-
-/// The round trip to a server that does nothing but send lines back.
-fn floor() -> (Figures, Figures) {
-    let directory = tempfile::tempdir().expect("a directory");
-    let socket = directory.path().join("echo.sock");
-    let mut child = Command::new(env::current_exe().expect("this program"))
-        .arg("--echo")
-        .arg(&socket)
-        .stdin(Stdio::null())
-        .spawn()
-        .expect("the echo server starts");
-    let mut sample = round_trips(&mut Client(BufReader::new(connect(&socket))));
-    child.kill().expect("it can be killed");
-    child.wait().expect("it ends");
-    let figures = |share, sample: &mut Vec<Duration>| vec![("echo", micros(percentile(sample, share)))];
-    (figures(50, &mut sample), figures(99, &mut sample))
+/// This thread, and what it starts from now on, runs there.
+fn pin(core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    sched_setaffinity(None, &only).expect("a core of ours");
 }
 
-/// One client, one epoll instance, one line at a time.
-fn echo(socket: &Path) {
+fn round_trips(client: &mut Client, sample: &mut Vec<Duration>) {
+    sample.extend((0..ROUNDS).map(|_| {
+        let start = Instant::now();
+        client.call(COMMAND);
+        start.elapsed()
+    }));
+}
+
+/// A server that does nothing but send lines back: what the system alone costs.
+struct Echo {
+    child: Child,
+    directory: tempfile::TempDir,
+}
+
+impl Echo {
+    fn start(kind: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new(env::current_exe().expect("this program"));
+        command.arg(kind).arg(directory.path().join("echo.sock")).stdin(Stdio::null());
+        Self { child: command.spawn().expect("the echo server starts"), directory }
+    }
+
+    fn client(&self) -> Client {
+        Client(BufReader::new(connect(&self.directory.path().join("echo.sock"))))
+    }
+}
+
+impl Drop for Echo {
+    fn drop(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+    }
+}
+
+/// One client, one line at a time. A monitor has to wait for more than one client, hence with epoll; a server that waits
+/// in `read` shows what that costs.
+fn echo(socket: &Path, waits: bool) {
     let listener = std::os::unix::net::UnixListener::bind(socket).expect("bound");
     let (stream, _) = listener.accept().expect("a client");
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("epoll");
@@ -88,23 +159,16 @@ fn echo(socket: &Path) {
     let mut line = Vec::new();
     let mut events = Vec::with_capacity(4);
     loop {
-        events.clear();
-        epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None).expect("waited");
+        if waits {
+            events.clear();
+            epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), None).expect("waited");
+        }
         line.clear();
         if reader.read_until(b'\n', &mut line).expect("a line") == 0 {
             return;
         }
         reader.get_mut().write_all(&line).expect("sent");
     }
-}
-
-fn round_trips(client: &mut Client) -> Vec<Duration> {
-    let measure = |_| {
-        let start = Instant::now();
-        client.call(COMMAND);
-        start.elapsed()
-    };
-    (0..ROUNDS).map(measure).collect()
 }
 
 /// How long after a command the event that it causes has been read by every session.
@@ -120,34 +184,61 @@ fn events_to_all(clients: &mut [Client]) -> Vec<Duration> {
         first.receive();
         elapsed
     };
-    (0..EVENTS).map(measure).collect()
+    (0..200).map(measure).collect()
+}
+
+/// How many events reach a client per second, over all clients, if one of them stops and continues the guest so often.
+fn deliveries(contestant: &Contestant, sessions: usize, events: usize) -> f64 {
+    let daemon = contestant.start(sessions, &[]);
+    let mut clients = daemon.clients(sessions);
+    let (first, others) = clients.split_first_mut().expect("sessions");
+    let mut writer = first.0.get_ref().try_clone().expect("a second handle");
+    let commands = "{\"execute\": \"stop\"}\n{\"execute\": \"cont\"}\n".repeat(50);
+    let start = Instant::now();
+    let sender = thread::spawn(move || {
+        (0..events / 100).for_each(|_| writer.write_all(commands.as_bytes()).expect("sent"));
+    });
+    // Each event and each reply.
+    skip_lines(first, 2 * events);
+    others.iter_mut().for_each(|client| skip_lines(client, events));
+    let elapsed = start.elapsed();
+    sender.join().expect("sent");
+    (events * sessions) as f64 / elapsed.as_secs_f64()
 }
 
 /// Commands per second when they are sent without waiting for the replies.
-fn pipelined(client: Client) -> f64 {
+fn pipelined(mut client: Client) -> f64 {
     let mut writer = client.0.get_ref().try_clone().expect("a second handle");
     let start = Instant::now();
     let sender = thread::spawn(move || {
         let batch = COMMAND.repeat(500);
         (0..PIPELINED / 500).for_each(|_| writer.write_all(batch.as_bytes()).expect("sent"));
     });
-    let mut client = client;
-    let mut line = Vec::new();
-    for _ in 0..PIPELINED {
-        line.clear();
-        client.0.read_until(b'\n', &mut line).expect("a reply");
-    }
+    skip_lines(&mut client, PIPELINED);
     sender.join().expect("sent");
     PIPELINED as f64 / start.elapsed().as_secs_f64()
 }
 
-fn exec_to_greeting(name: &'static str, program: &Path) -> Duration {
+/// Reads so many messages, which are all that come.
+fn skip_lines(client: &mut Client, mut count: usize) {
+    let mut buffer = vec![0; 64 << 10];
+    while count > 0 {
+        let length = client.0.read(&mut buffer).expect("messages");
+        assert!(length > 0, "the server left");
+        count -= buffer[..length].iter().filter(|&&byte| byte == b'\n').count();
+    }
+}
+
+fn exec_to_greeting(contestant: &Contestant) -> Duration {
     let start = Instant::now();
-    let daemon = Daemon::start(name, program, &[]);
-    Client(BufReader::new(connect(&daemon.path("qmp.sock")))).receive();
+    let daemon = contestant.start(1, &[]);
+    Client(BufReader::new(connect(&daemon.path("qmp0.sock")))).receive();
     start.elapsed()
 }
 
-fn median(sample: impl Iterator<Item = Duration>) -> Duration {
-    percentile(&mut sample.collect::<Vec<_>>(), 50)
+/// The memory of a server with so many idle clients, in KiB.
+fn resident(contestant: &Contestant, sessions: usize) -> f64 {
+    let daemon = contestant.start(sessions, &[]);
+    let _clients = daemon.clients(sessions);
+    daemon.resident() as f64
 }

@@ -9,53 +9,99 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// A server to compare.
+pub struct Contestant {
+    pub name: &'static str,
+    program: PathBuf,
+    arguments: &'static [&'static str],
+    /// The option for a monitor, and what its value says before and after the character device.
+    monitor: (&'static str, &'static str, &'static str),
+    /// A monitor serves any number of clients.
+    shares_monitor: bool,
+}
+
 /// A server under test, with its sockets in a directory of its own.
 pub struct Daemon {
-    pub name: &'static str,
+    shares_monitor: bool,
     child: Child,
     directory: tempfile::TempDir,
 }
 
-/// The servers to compare: whystop, and qemu-storage-daemon where it is installed.
-pub fn contestants() -> Vec<(&'static str, PathBuf)> {
-    let peer = "qemu-storage-daemon";
+/// The servers to compare: whystop, and its peers where they are installed.
+pub fn contestants() -> Vec<Contestant> {
+    let own = Contestant {
+        name: "whystop",
+        program: PathBuf::from(env!("CARGO_BIN_EXE_whystop")),
+        arguments: &[],
+        monitor: ("--monitor", "", ""),
+        shares_monitor: true,
+    };
+    let storage_daemon = installed("qemu-storage-daemon").map(|program| Contestant {
+        name: "qemu-storage-daemon",
+        program,
+        arguments: &[],
+        monitor: ("--monitor", "", ""),
+        shares_monitor: false,
+    });
+    let qemu = installed("qemu-system-x86_64").map(|program| Contestant {
+        name: "qemu",
+        program,
+        arguments: &["-M", "none", "-display", "none", "-nodefaults"],
+        monitor: ("-mon", "chardev=", ",mode=control"),
+        shares_monitor: false,
+    });
+    [own].into_iter().chain(storage_daemon).chain(qemu).collect()
+}
+
+fn installed(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let peer_path = env::split_paths(&path).map(|directory| directory.join(peer)).find(|file| file.is_file());
-    if peer_path.is_none() {
-        println!("skipped: needs {peer}");
-        assert!(env::var_os("WHYSTOP_REQUIRE_PEERS").is_none(), "{peer} is missing");
+    let found = env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
+    if found.is_none() {
+        println!("skipped: needs {program}");
+        assert!(env::var_os("WHYSTOP_REQUIRE_PEERS").is_none(), "{program} is missing");
     }
-    let own = ("whystop", PathBuf::from(env!("CARGO_BIN_EXE_whystop")));
-    [own].into_iter().chain(peer_path.map(|path| (peer, path))).collect()
+    found
+}
+
+impl Contestant {
+    /// Starts the server for so many QMP clients. `{dir}` in further arguments stands for its directory.
+    pub fn start(&self, clients: usize, arguments: &[&str]) -> Daemon {
+        let directory = tempfile::tempdir().expect("a directory");
+        let place = directory.path().display().to_string();
+        let mut command = Command::new(&self.program);
+        command.args(self.arguments).stdin(Stdio::null());
+        for number in 0..if self.shares_monitor { 1 } else { clients } {
+            let (option, before, after) = self.monitor;
+            let chardev = format!("socket,id=m{number},path={place}/qmp{number}.sock,server=on,wait=off");
+            command.arg("--chardev").arg(chardev).arg(option).arg(format!("{before}m{number}{after}"));
+        }
+        command.args(arguments.iter().map(|argument| argument.replace("{dir}", &place)));
+        let child = command.spawn().expect("the server starts");
+        Daemon { shares_monitor: self.shares_monitor, child, directory }
+    }
 }
 
 impl Daemon {
-    /// Starts a server with a monitor at `qmp.sock`. `{dir}` in further arguments stands for its directory.
-    pub fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let chardev = "socket,id=m,path={dir}/qmp.sock,server=on,wait=off";
-        let monitor = ["--chardev", chardev, "--monitor", "m"];
-        let arguments = monitor.iter().chain(arguments);
-        let place = directory.path().display().to_string();
-        let child = Command::new(program)
-            .args(arguments.map(|argument| argument.replace("{dir}", &place)))
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the server starts");
-        Self { name, child, directory }
-    }
-
     /// A path in its directory.
     pub fn path(&self, file: &str) -> PathBuf {
         self.directory.path().join(file)
     }
 
-    /// A QMP client that has negotiated.
+    /// A QMP client that has negotiated: the first one.
     pub fn client(&self) -> Client {
-        let mut client = Client(BufReader::new(connect(&self.path("qmp.sock"))));
-        client.receive();
-        client.call(r#"{"execute": "qmp_capabilities"}"#);
-        client
+        self.clients(1).pop().expect("one")
+    }
+
+    /// QMP clients that have negotiated, as many as the server was started for.
+    pub fn clients(&self, count: usize) -> Vec<Client> {
+        let sockets = (0..count).map(|number| format!("qmp{}.sock", if self.shares_monitor { 0 } else { number }));
+        let negotiated = |socket: String| {
+            let mut client = Client(BufReader::new(connect(&self.path(&socket))));
+            client.receive();
+            client.call("{\"execute\": \"qmp_capabilities\"}\n");
+            client
+        };
+        sockets.map(negotiated).collect()
     }
 
     /// Resident memory in KiB.
