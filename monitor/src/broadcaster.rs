@@ -63,14 +63,9 @@ impl Broadcaster {
             state.send(&message);
         }
     }
-}
 
-impl EventSink for Broadcaster {
-    fn emit(&self, at: Timestamp, event: &dyn Event) {
-        let message = EventMessage::new(at, event);
-        let Some(rule) = Rule::of(event.name()) else {
-            return self.state.lock().send(&message);
-        };
+    /// Sends an event now or later.
+    fn limit(&self, rule: &'static Rule, event: &dyn Event, message: EventMessage) {
         let data = event.data().map_or(Value::Null, Wire::value);
         let mut state = self.state.lock();
         let deadline = state.throttle.deadline();
@@ -78,8 +73,19 @@ impl EventSink for Broadcaster {
             state.send(&message);
         }
         if state.throttle.deadline() != deadline {
-            self.mailbox.post(Notice::Deadline);
+            self.mailbox.leave(Notice::Deadline);
         }
+    }
+}
+
+impl EventSink for Broadcaster {
+    fn emit(&self, at: Timestamp, event: &dyn Event) {
+        let message = EventMessage::new(at, event);
+        match Rule::of(event.name()) {
+            None => self.state.lock().send(&message),
+            Some(rule) => self.limit(rule, event, message),
+        }
+        self.mailbox.wake();
     }
 }
 

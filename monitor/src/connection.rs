@@ -262,8 +262,8 @@ mod tests {
     use proptest::prelude::*;
     use qapi_schema::{Command, CommandOptions, CommandTable};
     use rustix::net::sockopt::set_socket_send_buffer_size;
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     use std::io::{Read, Write};
-    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -282,9 +282,12 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            let (client, server) = UnixStream::pair().expect("socketpair");
-            client.set_nonblocking(true).expect("flag");
-            server.set_nonblocking(true).expect("flag");
+            Self::over(SocketType::STREAM)
+        }
+
+        fn over(kind: SocketType) -> Self {
+            let (client, server) =
+                socketpair(AddressFamily::UNIX, kind, SocketFlags::NONBLOCK, None).expect("socketpair");
             set_socket_send_buffer_size(&server, 1).expect("size");
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
             let outbox = Arc::new(Outbox::new(
@@ -298,8 +301,9 @@ mod tests {
                 dispatcher: Dispatcher::new(Arc::new(commands(&ran)), Arc::default(), mailbox),
                 buffer: vec![0; 300].into_boxed_slice(),
             };
-            let connection = Connection::new(Stream::socket(OwnedFd::from(server)), outbox, b"hello\r\n");
+            let connection = Connection::new(Stream::socket(server), outbox, b"hello\r\n");
             let poller = Poller::new().expect("epoll");
+            let client = UnixStream::from(client);
             let mut bench = Self { connection, shared, poller, client, received: Vec::new(), ran };
             bench.connection.take_turn(&mut bench.shared, false);
             bench.watch();
@@ -368,6 +372,18 @@ mod tests {
     fn all_replies(count: usize) -> String {
         let replies = (0..count).map(|number| format!("{{\"return\": {number}}}\r\n"));
         ["hello\r\n{\"return\": {}}\r\n".to_owned()].into_iter().chain(replies).collect()
+    }
+
+    #[test]
+    fn what_is_queued_and_the_answers_to_a_batch_go_out_in_one_write() {
+        // Where one read returns what one write wrote.
+        let mut bench = Bench::over(SocketType::SEQPACKET);
+        bench.receive(1_000);
+        assert_eq!(bench.received, b"hello\r\n");
+        bench.connection.outbox.event(&EventMessage { name: "EVENT", text: b"event\r\n".into() });
+        bench.send(&mut queries(5).as_slice(), usize::MAX);
+        bench.receive(1_000);
+        assert_eq!(str::from_utf8(&bench.received), Ok(all_replies(5).replace("hello", "hello\r\nevent").as_str()));
     }
 
     #[test]

@@ -53,12 +53,22 @@ impl Mailbox {
 
     /// Leaves a notice, and ends the loop's sleep.
     pub fn post(&self, notice: Notice) {
-        let was_asleep = {
+        self.leave(notice);
+        self.wake();
+    }
+
+    /// Leaves a notice. Unless this is the loop's thread, [`Self::wake`] has to follow, once no lock is held.
+    pub fn leave(&self, notice: Notice) {
+        self.state.lock().notices.push(notice);
+    }
+
+    /// Ends the loop's sleep if there are notices.
+    pub fn wake(&self) {
+        let is_needed = {
             let mut state = self.state.lock();
-            state.notices.push(notice);
-            take(&mut state.asleep)
+            !state.notices.is_empty() && take(&mut state.asleep)
         };
-        if was_asleep {
+        if is_needed {
             // The only error is a full counter, which wakes just as well.
             let _ = write(&self.wakeup, &1_u64.to_ne_bytes());
         }

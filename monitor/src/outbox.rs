@@ -89,7 +89,8 @@ impl Outbox {
         &self.client
     }
 
-    /// Takes an event, and tells the event loop. An outbox that is empty takes an event of any size.
+    /// Takes an event, and leaves a notice for the event loop, which the caller wakes. An outbox that is empty takes an
+    /// event of any size.
     pub fn event(&self, message: &EventMessage) {
         let mut state = self.state.lock();
         let unread = state.unread();
@@ -101,7 +102,7 @@ impl Outbox {
                 count(&mut lost, message.name);
                 state.intake = Intake::Dropping(lost);
                 self.judge(&state);
-                self.mailbox.post(Notice::Overflow(self.session));
+                self.mailbox.leave(Notice::Overflow(self.session));
             }
             Intake::Open => {
                 self.append(&mut state, &message.text);
@@ -206,7 +207,7 @@ impl Outbox {
 
     fn announce(&self, state: &mut State) {
         if !replace(&mut state.announced, true) {
-            self.mailbox.post(Notice::Output(self.session));
+            self.mailbox.leave(Notice::Output(self.session));
         }
     }
 }
