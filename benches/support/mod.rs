@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// A server to compare.
@@ -143,6 +144,8 @@ pub fn connect(socket: &Path) -> UnixStream {
             Ok(stream) => return stream,
             Err(error) => assert!(Instant::now() < patience, "{}: {error}", socket.display()),
         }
+        // The server may have to run where we do.
+        thread::yield_now();
     }
 }
 
