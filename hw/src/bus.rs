@@ -1,0 +1,285 @@
+//! Guest memory and the two address spaces: memory with memory-mapped I/O, and ports.
+//!
+//! An access of any length is carried out piece by piece. RAM takes what lies in it; of the rest a piece is at most
+//! [`WIDEST`] bytes, naturally aligned, and within one device, as a processor would do it. What nobody answers reads as
+//! all ones from a port, as zeroes from memory, and is dropped if written.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use vm_device::bus::{self, BusRange, MmioAddress, PioAddress};
+use vm_device::{DeviceMmio, DevicePio};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap};
+
+/// The widest access a device sees, in bytes.
+pub const WIDEST: usize = 4;
+
+/// What answers in memory.
+pub type Mmio = Arc<dyn DeviceMmio + Send + Sync>;
+
+/// What answers at ports.
+pub type Pio = Arc<dyn DevicePio + Send + Sync>;
+
+/// The address spaces of one machine.
+///
+/// Devices are called without a lock of this, hence may be plugged and unplugged while others are accessed.
+#[derive(Default)]
+pub struct Bus {
+    ram: GuestMemoryMmap,
+    memory: RwLock<bus::MmioBus<Mmio>>,
+    ports: RwLock<bus::PioBus<Pio>>,
+}
+
+impl Bus {
+    /// Address spaces with this RAM and no devices.
+    pub fn new(ram: GuestMemoryMmap) -> Self {
+        Self { ram, ..Self::default() }
+    }
+
+    /// The RAM, for devices that access it by themselves.
+    pub const fn ram(&self) -> &GuestMemoryMmap {
+        &self.ram
+    }
+
+    /// Places a device in memory, `size` bytes from `base`. RAM that is there hides it.
+    ///
+    /// # Errors
+    /// The range is empty, too long, or taken.
+    pub fn map(&self, base: u64, size: u64, device: Mmio) -> Result<(), bus::Error> {
+        self.memory.write().register(BusRange::new(MmioAddress(base), size)?, device)
+    }
+
+    /// Takes away the device in memory at `base`.
+    pub fn unmap(&self, base: u64) {
+        self.memory.write().deregister(MmioAddress(base));
+    }
+
+    /// Places a device at `size` ports from `base`.
+    ///
+    /// # Errors
+    /// The range is empty, too long, or taken.
+    pub fn map_ports(&self, base: u16, size: u16, device: Pio) -> Result<(), bus::Error> {
+        self.ports.write().register(BusRange::new(PioAddress(base), size)?, device)
+    }
+
+    /// Takes away the device at port `base`.
+    pub fn unmap_ports(&self, base: u16) {
+        self.ports.write().deregister(PioAddress(base));
+    }
+
+    /// Reads `data.len()` bytes from memory. Addresses wrap around.
+    pub fn memory_read(&self, address: u64, data: &mut [u8]) {
+        let (mut address, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let done = match self.ram_at(address, rest.len()) {
+                Some((region, offset, length)) => {
+                    // In range by construction.
+                    let _ = region.read_slice(&mut rest[..length], offset);
+                    length
+                }
+                None => {
+                    let (piece, found) = self.mmio_at(address, rest.len());
+                    match found {
+                        Some((base, device)) => device.mmio_read(base, address - base.0, &mut rest[..piece]),
+                        None => rest[..piece].fill(0),
+                    }
+                    piece
+                }
+            };
+            rest = &mut rest[done..];
+            address = address.wrapping_add(done as u64);
+        }
+    }
+
+    /// Writes `data` to memory. Addresses wrap around.
+    pub fn memory_write(&self, address: u64, data: &[u8]) {
+        let (mut address, mut rest) = (address, data);
+        while !rest.is_empty() {
+            let done = match self.ram_at(address, rest.len()) {
+                Some((region, offset, length)) => {
+                    // In range by construction.
+                    let _ = region.write_slice(&rest[..length], offset);
+                    length
+                }
+                None => {
+                    let (piece, found) = self.mmio_at(address, rest.len());
+                    if let Some((base, device)) = found {
+                        device.mmio_write(base, address - base.0, &rest[..piece]);
+                    }
+                    piece
+                }
+            };
+            rest = &rest[done..];
+            address = address.wrapping_add(done as u64);
+        }
+    }
+
+    /// Reads from ports. Ports wrap around.
+    pub fn port_read(&self, port: u16, data: &mut [u8]) {
+        let (mut port, mut rest) = (port, data);
+        while !rest.is_empty() {
+            let (piece, found) = self.pio_at(port, rest.len());
+            match found {
+                Some((base, device)) => device.pio_read(base, port - base.0, &mut rest[..piece]),
+                None => rest[..piece].fill(0xff),
+            }
+            rest = &mut rest[piece..];
+            port = port.wrapping_add(piece as u16);
+        }
+    }
+
+    /// Writes to ports. Ports wrap around.
+    pub fn port_write(&self, port: u16, data: &[u8]) {
+        let (mut port, mut rest) = (port, data);
+        while !rest.is_empty() {
+            let (piece, found) = self.pio_at(port, rest.len());
+            if let Some((base, device)) = found {
+                device.pio_write(base, port - base.0, &rest[..piece]);
+            }
+            rest = &rest[piece..];
+            port = port.wrapping_add(piece as u16);
+        }
+    }
+
+    fn mmio_at(&self, address: u64, length: usize) -> (usize, Option<(MmioAddress, Mmio)>) {
+        piece(address, length, |piece| {
+            let devices = self.memory.read();
+            let found = devices.check_access(MmioAddress(address), piece).ok();
+            found.map(|(range, device)| (range.base(), Arc::clone(device)))
+        })
+    }
+
+    fn pio_at(&self, port: u16, length: usize) -> (usize, Option<(PioAddress, Pio)>) {
+        piece(port.into(), length, |piece| {
+            let devices = self.ports.read();
+            let found = devices.check_access(PioAddress(port), piece).ok();
+            found.map(|(range, device)| (range.base(), Arc::clone(device)))
+        })
+    }
+
+    /// The RAM at an address: where in it, and how much of `length` bytes lies in it.
+    fn ram_at(&self, address: u64, length: usize) -> Option<(&GuestRegionMmap, vm_memory::MemoryRegionAddress, usize)> {
+        let region = self.ram.find_region(GuestAddress(address))?;
+        let offset = region.to_region_addr(GuestAddress(address))?;
+        let left = region.len() - vm_memory::Address::raw_value(&offset);
+        Some((region, offset, usize::try_from(left).unwrap_or(usize::MAX).min(length)))
+    }
+}
+
+/// How many of `length` bytes the next piece at an address takes, and who answers for all of it.
+fn piece<D>(address: u64, length: usize, device: impl Fn(usize) -> Option<D>) -> (usize, Option<D>) {
+    let alignment = if address == 0 { WIDEST } else { 1 << address.trailing_zeros().min(WIDEST.ilog2()) };
+    let mut piece = 1 << length.min(alignment).ilog2();
+    loop {
+        match device(piece) {
+            None if piece > 1 => piece /= 2,
+            found => return (piece, found),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parking_lot::Mutex;
+    use vm_device::bus::{MmioAddressOffset, PioAddressOffset};
+
+    /// Answers with the low bytes of each address, and notes what it is asked.
+    #[derive(Default)]
+    struct Echo(Mutex<Vec<String>>);
+
+    impl Echo {
+        fn read(&self, base: u64, offset: u64, data: &mut [u8]) {
+            self.0.lock().push(format!("r{} {:x}+{offset:x}", data.len(), base));
+            (offset..).zip(data).for_each(|(at, byte)| *byte = (base + at) as u8);
+        }
+
+        fn write(&self, base: u64, offset: u64, data: &[u8]) {
+            self.0.lock().push(format!("w{} {:x}+{offset:x}", data.len(), base));
+        }
+
+        fn asked(&self) -> Vec<String> {
+            std::mem::take(&mut self.0.lock())
+        }
+    }
+
+    impl DeviceMmio for Echo {
+        fn mmio_read(&self, base: MmioAddress, offset: MmioAddressOffset, data: &mut [u8]) {
+            self.read(base.0, offset, data);
+        }
+
+        fn mmio_write(&self, base: MmioAddress, offset: MmioAddressOffset, data: &[u8]) {
+            self.write(base.0, offset, data);
+        }
+    }
+
+    impl DevicePio for Echo {
+        fn pio_read(&self, base: PioAddress, offset: PioAddressOffset, data: &mut [u8]) {
+            self.read(base.0.into(), offset.into(), data);
+        }
+
+        fn pio_write(&self, base: PioAddress, offset: PioAddressOffset, data: &[u8]) {
+            self.write(base.0.into(), offset.into(), data);
+        }
+    }
+
+    fn bus() -> (Bus, Arc<Echo>) {
+        let ram = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).expect("mapped");
+        let (bus, echo) = (Bus::new(ram), Arc::<Echo>::default());
+        bus.map(0x1000, 0x10, echo.clone()).expect("free");
+        bus.map_ports(0x505, 1, echo.clone()).expect("free");
+        (bus, echo)
+    }
+
+    #[test]
+    fn an_access_goes_to_ram_to_devices_and_nowhere_piece_by_piece() {
+        let (bus, echo) = bus();
+        bus.memory_write(0xffe, &[1; 0x20]);
+        assert_eq!(echo.asked(), ["w4 1000+0", "w4 1000+4", "w4 1000+8", "w4 1000+c"]);
+        let mut data = [0xaa; 0x18];
+        bus.memory_read(0xffc, &mut data);
+        let mut expected = [0; 0x18];
+        expected[..4].copy_from_slice(&[0, 0, 1, 1]);
+        (0..16).zip(&mut expected[4..]).for_each(|(at, byte)| *byte = at);
+        assert_eq!(data, expected);
+    }
+
+    #[test]
+    fn a_device_sees_naturally_aligned_accesses_within_itself() {
+        let (bus, echo) = bus();
+        bus.memory_read(0x1001, &mut [0; 8]);
+        assert_eq!(echo.asked(), ["r1 1000+1", "r2 1000+2", "r4 1000+4", "r1 1000+8"]);
+        bus.memory_read(0x100e, &mut [0; 4]);
+        assert_eq!(echo.asked(), ["r2 1000+e"]);
+    }
+
+    #[test]
+    fn ports_without_a_device_read_as_ones() {
+        let (bus, echo) = bus();
+        let mut data = [0; 4];
+        bus.port_read(0x504, &mut data);
+        assert_eq!((data, echo.asked()), ([0xff, 5, 0xff, 0xff], vec!["r1 505+0".into()]));
+        bus.port_write(0xffff, &[0; 4]);
+        bus.unmap_ports(0x505);
+        bus.port_read(0x505, &mut data);
+        assert_eq!(data, [0xff; 4]);
+    }
+
+    #[test]
+    fn addresses_wrap_around_and_nothing_is_out_of_reach() {
+        let (bus, _) = bus();
+        bus.memory_write(0, &[7; 4]);
+        let mut data = [1; 8];
+        bus.memory_read(u64::MAX - 3, &mut data);
+        assert_eq!(data, [0, 0, 0, 0, 7, 7, 7, 7]);
+    }
+
+    #[test]
+    fn a_place_is_taken_once_and_free_again_after() {
+        let (bus, echo) = bus();
+        assert!(bus.map(0x100c, 8, echo.clone()).is_err());
+        assert!(bus.map(0x2000, 0, echo.clone()).is_err());
+        bus.unmap(0x1000);
+        bus.map(0x100c, 8, echo).expect("free");
+    }
+}
