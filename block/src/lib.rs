@@ -6,6 +6,7 @@
 //! - [`request`]: an operation with the one answer it is owed.
 //! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
 //!   [`queue`] says who waits, its [`workers`] retry what waited.
+//! - [`disk`]: what of it guest-facing code sees.
 //! - [`graph`] and [`node`]: named nodes, and what all drivers have in common.
 //! - [`driver`]: what stores the bytes; [`fdset`]: descriptors to open images from, handed over by clients.
 //! - [`error`]: what a driver's error is called on the wire.
@@ -13,6 +14,7 @@
 
 pub mod backend;
 pub mod block;
+pub mod disk;
 pub mod driver;
 pub mod error;
 pub mod export;

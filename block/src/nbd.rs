@@ -1,11 +1,10 @@
 //! Network block device: disks served to real guests over a socket.
 //!
 //! The route of a request: [`server`] accepts a client, its `connection` negotiates ([`negotiation`]) and decodes
-//! ([`transmission`]), a [`Disk`] executes. The protocol cores know no sockets, and nothing here knows the error policy.
+//! ([`transmission`]), a [`Disk`](crate::disk::Disk) executes. The protocol cores know no sockets, and nothing here knows the error policy.
 
 pub mod client;
 mod connection;
-mod disk;
 mod export;
 mod fields;
 mod input;
@@ -16,6 +15,5 @@ mod socket;
 pub mod transmission;
 mod wake;
 
-pub use disk::Disk;
 pub use export::{ExportOptions, Removal, RemovalError};
 pub use sockets::{Access, Address};

@@ -7,9 +7,10 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
+use block::disk::Disk;
 use block::nbd::client::Client;
 use block::nbd::server::{Limits, Server};
-use block::nbd::{Access, Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, ExportOptions};
 use block::request::{Client as Guest, Request};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -28,10 +28,10 @@ use std::time::Instant;
 pub(super) use outbox::Outbox;
 use sockets::tls::Credentials;
 
-use super::disk::Disk;
 use super::export::{Attachment, Table};
 use super::protocol::NbdError;
 use super::transmission::ReplyHeader;
+use crate::disk::Disk;
 use crate::request::{Answer, Client, Operation, Request};
 use batch::Reply;
 use crew::Crew;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::connection::Outbox;
-use super::disk::Disk;
 use super::negotiation::{Directory, Offer};
 use super::transmission::Terms;
+use crate::disk::Disk;
 
 /// How an export is to be served.
 #[derive(Clone, Debug, PartialEq, Eq)]

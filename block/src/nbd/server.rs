@@ -14,10 +14,10 @@ use sockets::tls::Credentials;
 use sockets::{Access, Address, Listener};
 
 use super::connection::{self, Outbox};
-use super::disk::Disk;
 use super::export::{ExportOptions, Removal, RemovalError, Table};
 use super::socket::Socket;
 use super::wake::Wake;
+use crate::disk::Disk;
 
 /// When descriptors or memory have run out: until they are asked for again, if no client leaves before.
 const PAUSE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };

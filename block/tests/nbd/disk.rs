@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use block::nbd::Disk;
+use block::disk::Disk;
 use block::request::{Answer, Client, Operation, Request};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 

@@ -5,10 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use block::disk::Disk;
 use block::nbd::client::{Client, ClientError};
 use block::nbd::protocol::{NBD_FLAG_C_FIXED_NEWSTYLE, NBD_FLAG_C_NO_ZEROES, NBD_OPT_EXPORT_NAME, NBD_OPTS_MAGIC};
 use block::nbd::server::{Limits, Server};
-use block::nbd::{Access, Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, ExportOptions};
 use parking_lot::{Condvar, Mutex};
 use tempfile::TempDir;
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Barrier};
 
+use block::disk::Disk;
 use block::nbd::client::{Client, ClientError};
 use block::nbd::protocol::{NBD_CMD_FLAG_FUA, NBD_CMD_TRIM, NbdError};
 use block::nbd::server::{Limits, Server};
 use block::nbd::transmission::{ReplyHeader, RequestHeader};
-use block::nbd::{Access, Address, Disk, ExportOptions};
+use block::nbd::{Access, Address, ExportOptions};
 use block::request::{Client as Guest, Operation, Request};
 
 use crate::disk::{Asked, Full, Memory};

@@ -1,4 +1,4 @@
-//! What an export asks of the disk it serves.
+//! What a device or an export asks of the disk it serves.
 
 use std::io;
 
