@@ -228,7 +228,7 @@ impl Running {
 struct DelayedEvents(Arc<Broadcaster>);
 
 impl Observer for DelayedEvents {
-    fn reset(&self) {
+    fn reset(&self, _: &mut vl::Transaction<'_>) {
         self.0.reset();
     }
 }

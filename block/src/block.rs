@@ -5,7 +5,7 @@ use std::sync::Arc;
 use qapi_schema::block_core::{BlockDeviceInfo, BlockInfo, BlockStats, BlockdevOptions, Commands};
 use qapi_schema::{Error, ErrorClass};
 use vl::sync::Mutex;
-use vl::{Observer, Vm};
+use vl::{Observer, Transaction, Vm};
 
 use crate::backend::{BackendOptions, BlockBackend, node_stats};
 use crate::error::message;
@@ -90,7 +90,7 @@ impl Observer for Backends {
         self.all().iter().for_each(|backend| backend.stopped());
     }
 
-    fn reset(&self) {
+    fn reset(&self, _: &mut Transaction<'_>) {
         self.all().iter().for_each(|backend| backend.reset_io_status());
     }
 

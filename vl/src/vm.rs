@@ -159,7 +159,8 @@ impl Transaction<'_> {
         if !self.is_running() && self.state.run_state != RunState::Prelaunch {
             self.state.run_state = transition(self.state.run_state, RunState::Prelaunch)?;
         }
-        self.observers().for_each(|observer| observer.reset());
+        let observers: Vec<_> = self.observers().cloned().collect();
+        observers.iter().for_each(|observer| observer.reset(self));
         self.emit(&event::Reset { guest: caused_by_guest(reason), reason });
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use qapi_schema::common::Timestamp;
 use qapi_schema::run_state::{Commands, RunState, ShutdownCause, StopReason};
 use qapi_schema::{Event, EventSink};
-use vl::{Clock, IllegalTransition, Observer, Vm};
+use vl::{Clock, IllegalTransition, Observer, Transaction, Vm};
 
 /// Notes everything that happens, as text.
 #[derive(Clone, Default)]
@@ -50,7 +50,7 @@ impl Observer for Named {
         self.note("stopped");
     }
 
-    fn reset(&self) {
+    fn reset(&self, _: &mut Transaction<'_>) {
         self.note("reset");
     }
 
