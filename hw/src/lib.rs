@@ -4,11 +4,13 @@
 //!
 //! - [`bus`]: guest memory and the two address spaces; who answers at an address.
 //! - [`irq`]: interrupt lines, and the controllers they end at.
+//! - [`virtio`]: virtio devices, and the transport virtio-mmio.
 //! - [`clock`]: the virtual clock and its timers.
 
 pub mod bus;
 pub mod clock;
 pub mod irq;
+pub mod virtio;
 
 pub use bus::Bus;
 pub use clock::{Timer, VirtualClock};

@@ -1,0 +1,98 @@
+//! What a device tells its driver: status, interrupts, and that its configuration is another.
+
+use parking_lot::Mutex;
+use virtio_bindings::virtio_config::{VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_NEEDS_RESET};
+use virtio_bindings::virtio_mmio::{VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING};
+
+use super::Version;
+use crate::irq::Line;
+use crate::virtio::Interrupt;
+
+/// Those of one slot. The line is set with the lock held, so that it is always as the interrupt status says.
+pub(super) struct Signals {
+    version: Version,
+    line: Line,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    status: u32,
+    /// Only a reset helps. A legacy driver can't see it.
+    broken: bool,
+    interrupt_status: u32,
+    generation: u32,
+}
+
+impl Signals {
+    pub(super) fn new(version: Version, line: Line) -> Self {
+        Self { version, line, state: Mutex::default() }
+    }
+
+    pub(super) fn status(&self) -> u32 {
+        self.state.lock().status
+    }
+
+    /// The driver writes the status. That the device needs a reset is not the driver's to say.
+    pub(super) fn set_status(&self, status: u32) {
+        let mut state = self.state.lock();
+        let needs_reset = state.status & VIRTIO_CONFIG_S_NEEDS_RESET;
+        state.status = status & !VIRTIO_CONFIG_S_NEEDS_RESET | needs_reset;
+    }
+
+    /// Whether the driver may use its queues.
+    pub(super) fn is_live(&self) -> bool {
+        let state = self.state.lock();
+        state.status & VIRTIO_CONFIG_S_DRIVER_OK != 0 && !state.broken
+    }
+
+    pub(super) fn generation(&self) -> u32 {
+        self.state.lock().generation
+    }
+
+    pub(super) fn interrupt_status(&self) -> u32 {
+        self.state.lock().interrupt_status
+    }
+
+    pub(super) fn acknowledge(&self, causes: u32) {
+        let mut state = self.state.lock();
+        state.interrupt_status &= !causes;
+        self.line.set(state.interrupt_status != 0);
+    }
+
+    /// The configuration's generation goes on: a driver must not take it for the one it knows.
+    pub(super) fn reset(&self) {
+        let mut state = self.state.lock();
+        *state = State { generation: state.generation, ..State::default() };
+        self.line.set(false);
+    }
+
+    fn raise(&self, state: &mut State, causes: u32) {
+        if state.status & VIRTIO_CONFIG_S_DRIVER_OK != 0 {
+            state.interrupt_status |= causes;
+            self.line.set(true);
+        }
+    }
+}
+
+impl Interrupt for Signals {
+    fn used(&self, _queue: u16) {
+        self.raise(&mut self.state.lock(), VIRTIO_MMIO_INT_VRING);
+    }
+
+    /// Raises both causes, as QEMU does.
+    fn config_changed(&self) {
+        let mut state = self.state.lock();
+        state.generation = state.generation.wrapping_add(1);
+        self.raise(&mut state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+    }
+
+    fn broken(&self) {
+        let mut state = self.state.lock();
+        state.broken = true;
+        if self.version == Version::Modern {
+            state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+            self.raise(&mut state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+        }
+    }
+}
