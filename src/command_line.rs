@@ -1,4 +1,4 @@
-//! The command line: a table of options, and a scan that turns arguments into directives in the order given.
+//! The command line: a table of options, and a scan that turns arguments into directives in the order of their phases.
 //!
 //! Both `-option` and `--option` are accepted, with the value as the next argument or after `=`. What an option's value
 //! means is decided where it is carried out, see [`daemon`](crate::daemon).
@@ -45,6 +45,22 @@ pub enum Directive {
     Version,
 }
 
+/// When an option is carried out, so that options may stand in any order: what others refer to comes first. Within a phase
+/// they are carried out in the order given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// The process, and the machine as a whole.
+    Machine,
+    /// Objects and descriptors, which any other option may refer to.
+    Objects,
+    /// Block nodes.
+    Nodes,
+    /// Servers and exports, which serve block nodes.
+    Exports,
+    /// Character devices and monitors: whoever connects finds all disks there.
+    Monitors,
+}
+
 /// An option: how it is spelt, and what the help says of it.
 #[derive(Debug)]
 pub struct Spec {
@@ -58,6 +74,8 @@ pub struct Spec {
     pub example: &'static str,
     /// What it asks for.
     pub directive: Directive,
+    /// When it is carried out.
+    pub phase: Phase,
 }
 
 /// Every option, in the order of the help.
@@ -69,6 +87,7 @@ pub const OPTIONS: &[Spec] = &[
                image",
         example: "-add-fd fd=3,set=1,opaque=rw:disk.img",
         directive: Directive::AddFd,
+        phase: Phase::Objects,
     },
     Spec {
         names: &["blockdev"],
@@ -76,6 +95,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "create a block node, as the QMP command blockdev-add does",
         example: "--blockdev file,node-name=disk0,filename=disk.img",
         directive: Directive::Blockdev,
+        phase: Phase::Nodes,
     },
     Spec {
         names: &["object"],
@@ -84,6 +104,7 @@ pub const OPTIONS: &[Spec] = &[
                [,verify-peer=off] reads ca-cert.pem, server-cert.pem and server-key.pem",
         example: "--object tls-creds-x509,id=tls0,dir=/etc/pki/whystop,endpoint=server",
         directive: Directive::Object,
+        phase: Phase::Objects,
     },
     Spec {
         names: &["chardev"],
@@ -94,6 +115,7 @@ pub const OPTIONS: &[Spec] = &[
                (allow-uid.0=<user>,allow-uid.1=<user> for several); tls-creds=<id of an object>",
         example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
         directive: Directive::Chardev,
+        phase: Phase::Monitors,
     },
     Spec {
         names: &["monitor", "mon"],
@@ -106,6 +128,7 @@ pub const OPTIONS: &[Spec] = &[
                (1024) at a time",
         example: "--monitor qmp0",
         directive: Directive::Monitor,
+        phase: Phase::Monitors,
     },
     Spec {
         names: &["qmp"],
@@ -113,6 +136,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "serve QMP on a socket or the terminal",
         example: "-qmp unix:qmp.sock,server=on,wait=off",
         directive: Directive::Qmp,
+        phase: Phase::Monitors,
     },
     Spec {
         names: &["nbd-server"],
@@ -124,6 +148,7 @@ pub const OPTIONS: &[Spec] = &[
                allow-gid and tls-creds as for --chardev",
         example: "--nbd-server addr.type=unix,addr.path=nbd.sock",
         directive: Directive::NbdServer,
+        phase: Phase::Exports,
     },
     Spec {
         names: &["export"],
@@ -132,6 +157,7 @@ pub const OPTIONS: &[Spec] = &[
                werror=report|ignore|enospc|stop, rerror=report|ignore|stop",
         example: "--export nbd,id=exp0,node-name=disk0,writable=on",
         directive: Directive::Export,
+        phase: Phase::Exports,
     },
     Spec {
         names: &["S"],
@@ -139,6 +165,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "do not start the guest: serve no request before the QMP command cont",
         example: "-S",
         directive: Directive::NoStart,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["preconfig"],
@@ -146,6 +173,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "do not start the guest before the QMP command x-exit-preconfig, and permit few commands until then",
         example: "--preconfig",
         directive: Directive::Preconfig,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["name"],
@@ -153,6 +181,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "the guest's name, for query-name",
         example: "-name larder",
         directive: Directive::Name,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["uuid"],
@@ -160,6 +189,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "the guest's UUID, for query-uuid",
         example: "-uuid 550e8400-e29b-41d4-a716-446655440000",
         directive: Directive::Uuid,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["daemonize"],
@@ -167,6 +197,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "go to the background once everything is set up and the sockets listen",
         example: "--daemonize",
         directive: Directive::Daemonize,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["pidfile"],
@@ -174,6 +205,7 @@ pub const OPTIONS: &[Spec] = &[
         help: "write the process id to a file, which is locked, and removed at exit",
         example: "--pidfile whystop.pid",
         directive: Directive::Pidfile,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["T", "trace"],
@@ -181,14 +213,23 @@ pub const OPTIONS: &[Spec] = &[
         help: "log to stderr: off, error, warn (the default), info, debug or trace, per module if wanted",
         example: "-T info,block=debug",
         directive: Directive::Trace,
+        phase: Phase::Machine,
     },
-    Spec { names: &["h", "help"], value: None, help: "print this help", example: "--help", directive: Directive::Help },
+    Spec {
+        names: &["h", "help"],
+        value: None,
+        help: "print this help",
+        example: "--help",
+        directive: Directive::Help,
+        phase: Phase::Machine,
+    },
     Spec {
         names: &["V", "version"],
         value: None,
         help: "print the version",
         example: "--version",
         directive: Directive::Version,
+        phase: Phase::Machine,
     },
 ];
 
@@ -235,7 +276,7 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// Reads arguments into options, in the order given.
+/// Reads arguments into options, in the order in which they are carried out.
 ///
 /// # Errors
 /// The first argument that makes no sense.
@@ -257,6 +298,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<Given>
         };
         given.push(Given { spec, value });
     }
+    given.sort_by_key(|given| given.spec.phase);
     Ok(given)
 }
 
@@ -265,7 +307,8 @@ pub fn help() -> String {
     let mut text = String::from(
         "Usage: whystop [OPTION]...\n       whystop demo [--help]\n\n\
          Serves block devices whose guest is stopped, not failed, when storage runs out,\n\
-         and monitors that say why. Options take effect in the order given.\n\n",
+         and monitors that say why. Options may stand in any order: objects are created\n\
+         before block nodes, these before servers and exports, and monitors last.\n\n",
     );
     for spec in OPTIONS {
         let names = spec.names.iter().map(|name| dashed(name)).collect::<Vec<_>>().join(", ");
@@ -290,10 +333,25 @@ mod tests {
 
     #[test]
     fn one_dash_or_two_and_value_apart_or_joined() {
-        let expected = Ok(vec![(Directive::Qmp, "stdio".to_owned()), (Directive::NoStart, String::new())]);
+        let expected = Ok(vec![(Directive::NoStart, String::new()), (Directive::Qmp, "stdio".to_owned())]);
         assert_eq!(scan(&["-qmp", "stdio", "-S"]), expected);
         assert_eq!(scan(&["--qmp=stdio", "-S"]), expected);
         assert_eq!(scan(&["--trace", "-x"]), Ok(vec![(Directive::Trace, "-x".to_owned())]));
+    }
+
+    #[test]
+    fn what_others_refer_to_is_carried_out_first_and_else_in_the_order_given() {
+        let given = scan(&["-mon", "c", "-chardev", "c", "--export", "e", "--blockdev", "b", "--blockdev", "a", "-S"]);
+        let directives: Vec<_> = given.into_iter().flatten().map(|(directive, value)| (directive, value)).collect();
+        let expected = [
+            (Directive::NoStart, ""),
+            (Directive::Blockdev, "b"),
+            (Directive::Blockdev, "a"),
+            (Directive::Export, "e"),
+            (Directive::Monitor, "c"),
+            (Directive::Chardev, "c"),
+        ];
+        assert!(directives.iter().map(|(directive, value)| (*directive, value.as_str())).eq(expected));
     }
 
     #[test]

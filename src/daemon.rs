@@ -1,4 +1,4 @@
-//! A command line carried out, option by option in the order given, until the daemon ends.
+//! A command line carried out, option by option, until the daemon ends.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
