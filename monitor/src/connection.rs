@@ -65,7 +65,7 @@ impl Connection {
         let (unsent, backlog) = (Vec::new(), Vec::new());
         Self {
             stream,
-            session: Session::default(),
+            session: Session::new(Arc::clone(outbox.client())),
             outbox,
             unsent,
             sent: 0,
@@ -149,7 +149,7 @@ impl Connection {
         let mut received = Vec::new();
         let outcome = self.stream.receive(&mut shared.buffer, &mut received);
         if !received.is_empty() {
-            self.outbox.client().receive(received);
+            self.session.receive(received);
         }
         match outcome {
             Ok(0) => self.input = Input::Ended,

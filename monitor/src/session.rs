@@ -12,11 +12,17 @@
 //! elsewhere says so ([`Session::begin`]) and when it is answered ([`Session::finish`]). In between the next in-band item
 //! waits. To a client that enabled `oob` this does not close the input: up to [`QUEUED`] items wait in a queue, and
 //! what is to be executed out-of-band comes out past them (QMP specification, section "Out-of-band execution").
+//!
+//! File descriptors that come with the input ([`Session::receive`]) keep their place in it: a command can take those that
+//! came last before its own end, and not, as in QEMU, those that came while it waited in the queue.
 
 use std::collections::VecDeque;
+use std::mem::take;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use qapi_schema::control::QMPCapability;
-use qapi_schema::{Arguments, Error, ErrorClass, Members, Visitor};
+use qapi_schema::{Arguments, Client, Error, ErrorClass, Members, Visitor};
 use serde_json::Value;
 
 use crate::json::{Parser, SyntaxError};
@@ -29,12 +35,15 @@ pub const QUEUED: usize = 8;
 /// The protocol state of one client.
 #[derive(Debug, Default)]
 pub struct Session {
+    client: Arc<Client>,
     parser: Parser,
     mode: Mode,
     /// A command runs elsewhere.
     is_busy: bool,
-    /// In-band items behind it.
-    queue: VecDeque<Item>,
+    /// In-band items behind it, each with what came with it.
+    queue: VecDeque<(Item, Vec<OwnedFd>)>,
+    /// Came with input that is not an item yet.
+    descriptors: Vec<OwnedFd>,
 }
 
 /// What the parser finds in the input.
@@ -61,21 +70,36 @@ pub enum Step {
 }
 
 impl Session {
+    /// The session of this client.
+    pub fn new(client: Arc<Client>) -> Self {
+        Self { client, ..Self::default() }
+    }
+
+    /// Takes descriptors that come with the input that is handled next. Those that came before, and that no command will
+    /// ask for, are closed.
+    pub fn receive(&mut self, descriptors: Vec<OwnedFd>) {
+        self.descriptors = descriptors;
+    }
+
     /// Takes bytes off the front of `input` until something is to be done, or all of them, or as long as more is wanted.
     pub fn handle_input(&mut self, input: &mut &[u8]) -> Option<Step> {
         loop {
             if self.has_next() {
-                let item = self.queue.pop_front()?;
-                return Some(self.handle_item(item));
+                let (item, descriptors) = self.queue.pop_front()?;
+                return Some(self.handle_in_band(item, descriptors));
             }
             if !self.wants_input() {
                 return None;
             }
             let item = self.parser.next(input)?;
-            if !self.is_busy || self.is_out_of_band(&item) {
+            if self.is_out_of_band(&item) {
                 return Some(self.handle_item(item));
             }
-            self.queue.push_back(item);
+            let descriptors = take(&mut self.descriptors);
+            if !self.is_busy {
+                return Some(self.handle_in_band(item, descriptors));
+            }
+            self.queue.push_back((item, descriptors));
         }
     }
 
@@ -115,6 +139,13 @@ impl Session {
 
     fn is_out_of_band(&self, item: &Item) -> bool {
         matches!(item, Ok(Value::Object(members)) if self.oob() && is_out_of_band(members))
+    }
+
+    fn handle_in_band(&mut self, item: Item, descriptors: Vec<OwnedFd>) -> Step {
+        if !descriptors.is_empty() {
+            self.client.receive(descriptors);
+        }
+        self.handle_item(item)
     }
 
     fn handle_item(&mut self, item: Item) -> Step {

@@ -11,7 +11,8 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 /// How many descriptors one message may bring, as in QEMU. Those that are more are closed, here or by the kernel.
 const MOST: usize = 16;
 
-/// Reads into `buffer` and puts descriptors into `received`. Linux never returns those of two messages at once.
+/// Reads into `buffer` and puts descriptors into `received`. Linux never returns those of two messages at once, and nothing
+/// after the message that brings some; bytes before it, which brought none, may come with it.
 pub(super) fn receive(socket: &OwnedFd, buffer: &mut [u8], received: &mut Vec<OwnedFd>) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST))];
     let mut control = RecvAncillaryBuffer::new(&mut space);

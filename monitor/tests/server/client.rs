@@ -1,11 +1,14 @@
 //! A QMP client that blocks.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
 /// A test that waits longer has failed: it must not hang.
@@ -41,6 +44,16 @@ impl Client {
     pub fn over(stream: UnixStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         Self::on(stream.try_clone().expect("descriptor"), stream)
+    }
+
+    /// Sends bytes, with the first of them a descriptor, which is given away.
+    pub fn send_with(&self, bytes: &str, descriptor: OwnedFd) {
+        let descriptors = [descriptor.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let slices = [IoSlice::new(bytes.as_bytes())];
+        assert_eq!(sendmsg(&self.stream, &slices, &mut control, SendFlags::empty()), Ok(bytes.len()));
     }
 
     /// Says that nothing more will come.

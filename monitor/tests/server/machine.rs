@@ -3,12 +3,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::JoinHandle;
 
+use monitor::misc::Misc;
 use monitor::{Access, Address, Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::common::Timestamp;
-use qapi_schema::{Command, CommandOptions, CommandTable, Error, Event, EventSink, Members, Reply, Wire};
+use qapi_schema::{Client, Command, CommandOptions, CommandTable, Error, Event, EventSink, Members, Reply, Wire, misc};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -180,7 +181,8 @@ fn commands(machine: &Arc<Machine>, handle: &Handle) -> (CommandTable, Gate) {
             }),
         ),
     ];
-    (table.into_iter().collect(), Gate { begun, go_on })
+    let misc = Command::for_each_client(misc::commands, |client: &Arc<Client>| Misc::new(client.clone(), Weak::new()));
+    (table.into_iter().chain(misc).collect(), Gate { begun, go_on })
 }
 
 fn command(name: &'static str, coroutine: bool, handler: Handler) -> Command {

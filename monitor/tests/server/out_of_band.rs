@@ -1,7 +1,8 @@
 //! While a command hangs, a client can still ask.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, pipe};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::json;
 
 use crate::client::Client;
@@ -47,7 +48,7 @@ fn with_eight_in_flight_it_is_still_read_and_with_nine_not() {
     other.request("query-status", 1);
     other.until(1);
     client.stream.set_nonblocking(true).expect("flag");
-    let nothing = std::io::Read::read(&mut client.stream, &mut [0]).expect_err("no answer");
+    let nothing = client.stream.read(&mut [0]).expect_err("no answer");
     assert_eq!(nothing.kind(), ErrorKind::WouldBlock);
     client.stream.set_nonblocking(false).expect("flag");
 
@@ -93,4 +94,47 @@ fn a_server_that_ends_answers_what_runs_and_forgets_what_waits() {
     assert!(client.receive().is_null());
     server.join();
     assert!(server.machine.is_running());
+}
+
+/// Keeps a descriptor under this name.
+fn getfd(name: &str) -> String {
+    json!({"execute": "getfd", "arguments": {"fdname": name}, "id": name}).to_string()
+}
+
+/// A client that does not wait for its answers hands over one descriptor with each request, and each keeps its own.
+#[test]
+fn descriptors_are_those_of_the_request_that_they_came_with() {
+    let server = start();
+    let mut client = Client::connect_with_oob(&server.path);
+    client.request("slow", 0);
+    server.gate.wait();
+    let names = ["a", "b", "c", "d"];
+    let mut readers: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let (reader, writer) = pipe().expect("a pipe");
+            client.send_with(&getfd(name), writer.into());
+            reader
+        })
+        .collect();
+    client.send(getfd("without"));
+    client.request_oob("query-status", 1);
+    assert_eq!(client.until(1), ["1"]);
+    server.gate.open();
+    for id in [json!(0), json!("a"), json!("b"), json!("c"), json!("d")] {
+        assert_eq!(client.receive(), json!({"return": {}, "id": id}));
+    }
+    let refused = client.receive();
+    assert_eq!(refused["error"]["desc"], "No file descriptor supplied via SCM_RIGHTS", "{refused}");
+
+    for name in names {
+        let request = json!({"execute": "closefd", "arguments": {"fdname": name}});
+        assert_eq!(client.execute(&request), json!({"return": {}}));
+        // Now the other end of this pipe is closed, and of none that is still kept.
+        assert_eq!(readers.remove(0).read(&mut [0]).expect("the end"), 0);
+        for reader in &readers {
+            let mut fds = [PollFd::new(reader, PollFlags::IN)];
+            assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0), "closed with {name}");
+        }
+    }
 }
