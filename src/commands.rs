@@ -10,17 +10,20 @@ use vl::Vm;
 use crate::identity::Identity;
 
 /// The commands of the machine as a whole.
-pub(crate) struct MachineCommands {
-    pub(crate) identity: Identity,
-    pub(crate) preconfig: Arc<Preconfig>,
-    pub(crate) vm: Arc<Vm>,
+pub struct MachineCommands {
+    /// Who the guest is.
+    pub identity: Identity,
+    /// The phase that `x-exit-preconfig` ends.
+    pub preconfig: Arc<Preconfig>,
+    /// The run state.
+    pub vm: Arc<Vm>,
     /// Whether the guest runs once the machine is built.
-    pub(crate) start_guest: bool,
+    pub start_guest: bool,
 }
 
 impl MachineCommands {
     /// The machine is built: the guest runs, if it is to.
-    pub(crate) fn start(&self) {
+    pub fn start(&self) {
         if self.start_guest {
             // A machine that was never stopped needs no reset.
             let _ = self.vm.transaction(|tx| tx.vm_start());

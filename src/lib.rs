@@ -4,7 +4,7 @@
 pub mod background;
 pub mod chardev;
 pub mod command_line;
-mod commands;
+pub mod commands;
 pub mod daemon;
 pub mod demo;
 pub mod identity;

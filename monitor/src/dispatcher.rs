@@ -17,7 +17,7 @@ use crate::workers::Workers;
 const KEPT: usize = 64 << 10;
 
 /// Runs commands for every session. No lock is held while one runs.
-pub(crate) struct Dispatcher {
+pub struct Dispatcher {
     commands: Arc<CommandTable>,
     preconfig: Arc<Preconfig>,
     workers: Workers,
@@ -26,21 +26,22 @@ pub(crate) struct Dispatcher {
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
+pub enum Progress {
     /// The answer is in the outbox.
     Answered,
-    /// The command runs on a worker, which answers and then leaves a notice.
+    /// The command runs on a worker, which answers and then leaves [`Notice::Answered`](crate::mailbox::Notice::Answered).
     Running,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(commands: Arc<CommandTable>, preconfig: Arc<Preconfig>, mailbox: Arc<Mailbox>) -> Self {
+    /// Those of `commands` that `preconfig` permits; answers of workers are told of in `mailbox`.
+    pub fn new(commands: Arc<CommandTable>, preconfig: Arc<Preconfig>, mailbox: Arc<Mailbox>) -> Self {
         Self { workers: Workers::new(Arc::clone(&commands), mailbox), commands, preconfig, scratch: Vec::new() }
     }
 
     /// Answers a request: at once, or if the command may block, from a worker. One to be executed out-of-band never
     /// waits for a worker: the schema has no command that allows it and may block.
-    pub(crate) fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
+    pub fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
         let command = match find(&self.commands, &request, &self.preconfig) {
             Ok(command) => command,
             Err(error) => {

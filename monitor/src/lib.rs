@@ -16,7 +16,7 @@
 mod broadcaster;
 mod connection;
 pub mod control;
-mod dispatcher;
+pub mod dispatcher;
 pub mod event;
 mod event_loop;
 mod greeting;
