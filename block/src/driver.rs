@@ -71,6 +71,26 @@ impl<C> DriverOptions<C> {
             Self::Blkdebug(_, child) | Self::Quota(_, child) | Self::Raw(_, child) => Some(child),
         }
     }
+
+    /// The same, to be changed.
+    pub const fn child_mut(&mut self) -> Option<&mut C> {
+        match self {
+            Self::File(_) | Self::HostDevice(_) | Self::NullCo(_) => None,
+            Self::Blkdebug(_, child) | Self::Quota(_, child) | Self::Raw(_, child) => Some(child),
+        }
+    }
+
+    /// Fetches what is not in the options themselves, before [`open`](DriverOptions::open). It may take for ever: no lock
+    /// is held meanwhile.
+    ///
+    /// # Errors
+    /// It can't be read, or is wrong.
+    pub fn load(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Blkdebug(options, _) => options.load(),
+            Self::File(_) | Self::HostDevice(_) | Self::NullCo(_) | Self::Quota(..) | Self::Raw(..) => Ok(()),
+        }
+    }
 }
 
 impl DriverOptions {

@@ -51,11 +51,16 @@ impl Graph {
     /// # Errors
     /// A name or an option is wrong, or an image can't be opened.
     pub fn add(&self, options: BlockdevOptions) -> Result<(), Error> {
-        let definition = Definition::top_level(options, &self.fdsets)?;
+        let mut definition = Definition::top_level(options, &self.fdsets)?;
         if definition.name.is_none() {
             return Err(Error::generic("'node-name' must be specified for the root node"));
         }
+        // Whoever waits here, for a FIFO perhaps, keeps nobody from changing the graph.
+        build::check_names(&definition, &self.registry)?;
+        definition.load()?;
         let _changes = self.changes.lock();
+        // Somebody else may have taken a name meanwhile.
+        build::check_names(&definition, &self.registry)?;
         let new = build::build(definition, &self.registry)?;
         self.registry.enter(new);
         Ok(())

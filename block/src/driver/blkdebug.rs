@@ -1,4 +1,4 @@
-//! The driver `blkdebug`: a filter that injects errors by QEMU's rules.
+//! The driver `blkdebug`: a filter that injects errors by QEMU's rules, given inline, or in a config file, or both.
 //!
 //! A rule lies dormant until its event happens in its state. Then it is in force, in place of those in force before, and
 //! fails the requests it is for. The event `none` happens once, when the node is made; that is in state 1.
@@ -6,154 +6,89 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::thread;
 
 use parking_lot::Mutex;
 use qapi_schema::Error;
-use qapi_schema::block_core::{
-    BlkdebugEvent, BlkdebugIOType, BlkdebugInjectErrorOptions, BlkdebugSetStateOptions, BlockdevOptionsBlkdebug,
-};
+use qapi_schema::block_core::{BlkdebugEvent, BlkdebugIOType, BlockdevOptionsBlkdebug};
 
 use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
 use crate::node::Node;
+use rules::{Course, InjectError, Invalid, Rules, SetState};
 
-const SECTOR: u64 = 512;
-
-/// How QEMU's rules may spell that any state will do.
-const ANY_STATE: i64 = 0;
-
-/// How QEMU's rules may spell that any sector will do.
-const ANY_SECTOR: i64 = -1;
+mod config;
+mod rules;
 
 /// The rules of `blkdebug`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlkdebugOptions {
-    inject_error: Vec<InjectError>,
-    set_state: Vec<SetState>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct InjectError {
-    event: BlkdebugEvent,
-    state: Option<i64>,
-    iotype: Option<BlkdebugIOType>,
-    errno: i32,
-    sector: Option<u64>,
-    once: bool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct SetState {
-    event: BlkdebugEvent,
-    state: Option<i64>,
-    new_state: i64,
+    config: Option<String>,
+    inline: Rules,
+    /// Those of the config file, once it was read.
+    of_config: Rules,
 }
 
 impl BlkdebugOptions {
-    /// The rules that the schema's options ask for.
+    /// The rules that the schema's options ask for; a config file is not read yet.
     ///
     /// # Errors
     /// A rule has an errno that Linux does not have, or a sector that no image has.
     pub fn new(options: &BlockdevOptionsBlkdebug) -> Result<Self, Error> {
-        let inject_error = options.inject_error.iter().flatten().enumerate();
-        let inject_error = inject_error.map(|(index, rule)| InjectError::new(index, rule)).collect::<Result<_, _>>()?;
+        let inject_error = options.inject_error.iter().flatten().enumerate().map(|(index, rule)| {
+            InjectError::new(rule).map_err(|Invalid { member, value }| {
+                let path = format!("inject-error[{index}].{member}");
+                Error::generic(format!("Parameter '{path}' does not accept value '{value}'"))
+            })
+        });
+        let inject_error = inject_error.collect::<Result<_, _>>()?;
         let set_state = options.set_state.iter().flatten().map(SetState::new).collect();
-        Ok(Self { inject_error, set_state })
-    }
-}
-
-impl InjectError {
-    fn new(index: usize, options: &BlkdebugInjectErrorOptions) -> Result<Self, Error> {
-        let BlkdebugInjectErrorOptions { event, state, iotype, errno, sector, once, immediately: _ } = *options;
-        let invalid = |name, value| {
-            Error::generic(format!("Parameter 'inject-error[{index}].{name}' does not accept value '{value}'"))
-        };
-        let errno = errno.unwrap_or(libc_errno(rustix::io::Errno::IO));
-        let errno = i32::try_from(errno).ok().filter(|errno| (1..4096).contains(errno));
-        let errno = errno.ok_or_else(|| invalid("errno", options.errno.unwrap_or_default()))?;
-        let in_bytes = |sector: i64| u64::try_from(sector).ok()?.checked_mul(SECTOR);
-        let state = state.filter(|&state| state != ANY_STATE);
-        let sector = sector.filter(|&sector| sector != ANY_SECTOR);
-        let sector = sector.map(|sector| in_bytes(sector).ok_or_else(|| invalid("sector", sector))).transpose()?;
-        Ok(Self { event, state, iotype, errno, sector, once: once.unwrap_or(false) })
+        let inline = Rules { inject_error, set_state };
+        Ok(Self { config: options.config.clone(), inline, of_config: Rules::default() })
     }
 
-    fn fails(&self, iotype: BlkdebugIOType, range: &Range<u64>) -> bool {
-        self.iotype.is_none_or(|only| only == iotype) && self.sector.is_none_or(|sector| range.contains(&sector))
+    /// Reads the config file, if there is one. That may take for ever: it may be a FIFO.
+    ///
+    /// # Errors
+    /// It can't be read, or is wrong: in which line, is said.
+    pub fn load(&mut self) -> Result<(), Error> {
+        if let Some(config) = &self.config {
+            self.of_config = config::load(config)?;
+        }
+        Ok(())
     }
-}
-
-impl SetState {
-    fn new(options: &BlkdebugSetStateOptions) -> Self {
-        let BlkdebugSetStateOptions { event, state, new_state } = *options;
-        Self { event, state: state.filter(|&state| state != ANY_STATE), new_state }
-    }
-}
-
-fn libc_errno(errno: rustix::io::Errno) -> i64 {
-    i64::from(errno.raw_os_error())
 }
 
 /// The driver `blkdebug`.
 ///
-/// The lock of `rules` is not held during I/O.
+/// The lock of `course` is not held during I/O.
 #[derive(Debug)]
 pub struct Blkdebug {
     child: Arc<Node>,
     options: BlkdebugOptions,
-    rules: Mutex<Rules>,
-}
-
-#[derive(Debug)]
-struct Rules {
-    state: i64,
-    dormant: BlkdebugOptions,
-    in_force: Vec<InjectError>,
-}
-
-impl Rules {
-    fn happens(&mut self, event: BlkdebugEvent) {
-        let state = self.state;
-        let now = |of, when: Option<i64>| of == event && when.is_none_or(|when| when == state);
-        let mut roused = self.dormant.inject_error.iter().filter(|rule| now(rule.event, rule.state)).peekable();
-        if roused.peek().is_some() {
-            self.in_force = roused.cloned().collect();
-        }
-        if let Some(rule) = self.dormant.set_state.iter().find(|rule| now(rule.event, rule.state)) {
-            self.state = rule.new_state;
-        }
-    }
-
-    fn check(&mut self, iotype: BlkdebugIOType, range: &Range<u64>) -> io::Result<()> {
-        let Some(index) = self.in_force.iter().position(|rule| rule.fails(iotype, range)) else {
-            return Ok(());
-        };
-        let errno = self.in_force[index].errno;
-        if self.in_force[index].once {
-            let spent = self.in_force.remove(index);
-            if let Some(dormant) = self.dormant.inject_error.iter().position(|rule| *rule == spent) {
-                self.dormant.inject_error.remove(dormant);
-            }
-        }
-        Err(io::Error::from_raw_os_error(errno))
-    }
+    course: Mutex<Course>,
 }
 
 impl Blkdebug {
     /// A filter over `child`.
     pub fn new(child: Arc<Node>, options: BlkdebugOptions) -> Self {
-        let mut rules = Rules { state: 1, dormant: options.clone(), in_force: Vec::new() };
-        rules.happens(BlkdebugEvent::None);
-        Self { child, options, rules: Mutex::new(rules) }
+        let rules = options.of_config.clone().followed_by(options.inline.clone());
+        Self { child, options, course: Mutex::new(Course::new(rules)) }
     }
 
     fn before(&self, events: &[BlkdebugEvent], iotype: BlkdebugIOType, range: &Range<u64>) -> io::Result<()> {
-        let mut rules = self.rules.lock();
-        events.iter().for_each(|&event| rules.happens(event));
-        rules.check(iotype, range)
+        let checked = {
+            let mut course = self.course.lock();
+            events.iter().for_each(|&event| course.happens(event));
+            course.check(iotype, range)
+        };
+        if checked.as_ref().is_err_and(|injected| !injected.immediately) {
+            thread::yield_now();
+        }
+        Ok(checked?)
     }
 
     fn after(&self, event: BlkdebugEvent) {
-        self.rules.lock().happens(event);
+        self.course.lock().happens(event);
     }
 }
 
@@ -166,6 +101,16 @@ impl BlockDriver for Blkdebug {
         Some(&self.child)
     }
 
+    /// As in QEMU, where it says all. Inline rules have no place in it.
+    fn filename(&self) -> String {
+        let BlkdebugOptions { config, inline, of_config: _ } = &self.options;
+        let child = self.child.filename();
+        if child.is_empty() || !inline.is_empty() {
+            return child;
+        }
+        format!("blkdebug:{}:{child}", config.as_deref().unwrap_or_default())
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let range = offset..offset + buffer.len() as u64;
         self.before(&[BlkdebugEvent::ReadAio], BlkdebugIOType::Read, &range)?;
@@ -174,10 +119,10 @@ impl BlockDriver for Blkdebug {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let range = offset..offset + data.len() as u64;
-        self.before(&[BlkdebugEvent::WriteAio, BlkdebugEvent::Pwritev], BlkdebugIOType::Write, &range)?;
-        self.child.write(offset, data, false)?;
+        let checked = self.before(&[BlkdebugEvent::WriteAio, BlkdebugEvent::Pwritev], BlkdebugIOType::Write, &range);
+        let written = checked.and_then(|()| self.child.write(offset, data, false));
         self.after(BlkdebugEvent::PwritevDone);
-        Ok(())
+        written
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -192,10 +137,10 @@ impl BlockDriver for Blkdebug {
 
     fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()> {
         let range = offset..offset + length;
-        self.before(&[BlkdebugEvent::PwritevZero], BlkdebugIOType::WriteZeroes, &range)?;
-        self.child.write_zeroes(offset, length, unmap, false)?;
+        let checked = self.before(&[BlkdebugEvent::PwritevZero], BlkdebugIOType::WriteZeroes, &range);
+        let written = checked.and_then(|()| self.child.write_zeroes(offset, length, unmap, false));
         self.after(BlkdebugEvent::PwritevDone);
-        Ok(())
+        written
     }
 
     fn length(&self) -> io::Result<u64> {
@@ -211,6 +156,7 @@ impl BlockDriver for Blkdebug {
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
+        self.before(&[], BlkdebugIOType::BlockStatus, &(from..self.length()?))?;
         self.child.next_data(from)
     }
 
@@ -218,11 +164,16 @@ impl BlockDriver for Blkdebug {
         let DriverOptions::Blkdebug(options, child) = options else {
             return Err(unchangeable("driver"));
         };
-        if !Arc::ptr_eq(child, &self.child) {
-            return Err(unchangeable("image"));
-        }
-        if *options != self.options {
-            return Err(unchangeable("inject-error"));
+        let BlkdebugOptions { config, inline: Rules { inject_error, set_state }, of_config: _ } = &self.options;
+        for (same, option) in [
+            (Arc::ptr_eq(child, &self.child), "image"),
+            (options.config == *config, "config"),
+            (options.inline.inject_error == *inject_error, "inject-error"),
+            (options.inline.set_state == *set_state, "set-state"),
+        ] {
+            if !same {
+                return Err(unchangeable(option));
+            }
         }
         Ok(Reopening::unchanged())
     }
@@ -242,7 +193,9 @@ mod tests {
         let detect_zeroes = BlockdevDetectZeroesOptions::Off;
         let settings = Settings { read_only: false, discard: Discard::Ignore, detect_zeroes, no_flush: false };
         let child = Node::new("null", Box::new(null), settings).expect("a node");
-        Blkdebug::new(child, options(rules).expect("rules"))
+        let mut options = options(rules).expect("rules");
+        options.load().expect("a config file");
+        Blkdebug::new(child, options)
     }
 
     fn options(mut rules: Value) -> Result<BlkdebugOptions, Error> {
@@ -298,12 +251,53 @@ mod tests {
 
     #[test]
     fn a_number_that_a_rule_cannot_have_is_refused_by_its_path() {
-        for (name, value) in [("errno", 0), ("errno", -5), ("errno", 1_i64 << 40), ("sector", -2), ("sector", i64::MAX)]
+        for (name, value) in
+            [("errno", -5), ("errno", 4096), ("errno", 1_i64 << 40), ("sector", -2), ("sector", i64::MAX)]
         {
             let rules = json!({"inject-error": [{"event": "none"}, {"event": "none", name: value}]});
             let refused = options(rules).expect_err("refused");
             let expected = format!("Parameter 'inject-error[1].{name}' does not accept value '{value}'");
             assert_eq!(refused.desc(), expected);
         }
+    }
+
+    #[test]
+    fn errno_zero_exempts_a_request_from_the_rules_that_follow() {
+        let disk = filter(json!({"inject-error": [
+            {"event": "none", "sector": 3, "errno": 0, "once": true}, {"event": "none"}]}));
+        let write = |sector: u64| errno(disk.write(sector * 512, &[1; 512]));
+        assert_eq!([write(2), write(3), write(3), write(4)], [Some(5), None, None, Some(5)]);
+    }
+
+    #[test]
+    fn where_the_data_is_fails_only_by_a_rule_for_it() {
+        let disk = filter(json!({"inject-error": [{"event": "none", "immediately": true}]}));
+        assert_eq!(errno(disk.next_data(0).map(drop)), None);
+        let disk = filter(json!({"inject-error": [{"event": "none", "iotype": "block-status", "errno": 28}]}));
+        assert_eq!(errno(disk.next_data(0).map(drop)), Some(28));
+        assert_eq!(errno(disk.read(0, &mut [0; 512])), None);
+    }
+
+    #[test]
+    fn a_write_is_done_also_when_it_failed() {
+        let disk = filter(json!({
+            "set-state": [{"event": "pwritev_done", "state": 1, "new_state": 2}],
+            "inject-error": [{"event": "pwritev", "state": 1}, {"event": "flush_to_os", "state": 2, "errno": 28}]}));
+        assert_eq!(errno(disk.write(0, &[1; 512])), Some(5));
+        assert_eq!(errno(disk.flush()), Some(28));
+    }
+
+    #[test]
+    fn the_rules_of_a_config_file_come_first() {
+        let mut config = tempfile::NamedTempFile::new().expect("a file");
+        let rule = b"[inject-error]\nevent = \"none\"\niotype = \"write\"\nerrno = \"28\"\nonce = \"on\"\n";
+        io::Write::write_all(&mut config, rule).expect("written");
+        let path = config.path().to_str().expect("UTF-8");
+        let disk = filter(json!({"config": path, "inject-error": [{"event": "none"}]}));
+        let write = || errno(disk.write(0, &[1; 512]));
+        assert_eq!([write(), write(), write()], [Some(28), Some(5), Some(5)]);
+        assert_eq!(disk.filename(), "null-co://");
+        let disk = filter(json!({"config": path}));
+        assert_eq!(disk.filename(), format!("blkdebug:{path}:null-co://"));
     }
 }

@@ -9,16 +9,24 @@ use super::name;
 use super::registry::Registry;
 use crate::node::Node;
 
-/// Opens what is defined; the node of the definition itself comes last. The caller keeps others from changing the graph.
+/// Opens what is defined; the node of the definition itself comes last. The caller has checked its names and keeps others
+/// from changing the graph.
 pub(super) fn build(definition: Definition, registry: &Registry) -> Result<Vec<Arc<Node>>, Error> {
     let mut new = Vec::new();
-    check_names(&definition, registry, &mut Vec::new())?;
     build_onto(definition, registry, &mut new)?;
     Ok(new)
 }
 
-/// Checks all names before anything is opened.
-fn check_names<'a>(definition: &'a Definition, registry: &Registry, above: &mut Vec<&'a str>) -> Result<(), Error> {
+/// Checks all names of a definition: that they are well formed, and free.
+pub(super) fn check_names(definition: &Definition, registry: &Registry) -> Result<(), Error> {
+    check_names_below(definition, registry, &mut Vec::new())
+}
+
+fn check_names_below<'a>(
+    definition: &'a Definition,
+    registry: &Registry,
+    above: &mut Vec<&'a str>,
+) -> Result<(), Error> {
     if let Some(name) = &definition.name {
         name::check(name)?;
         if above.contains(&name.as_str()) || registry.find(name).is_some() {
@@ -27,7 +35,7 @@ fn check_names<'a>(definition: &'a Definition, registry: &Registry, above: &mut 
         above.push(name);
     }
     match definition.driver.child() {
-        Some(Child::Definition(child)) => check_names(child, registry, above),
+        Some(Child::Definition(child)) => check_names_below(child, registry, above),
         Some(Child::Reference(_)) | None => Ok(()),
     }
 }

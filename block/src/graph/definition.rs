@@ -108,6 +108,15 @@ impl Definition {
         let settings = Settings { read_only, discard, detect_zeroes, no_flush };
         Ok(Self { name: options.node_name, settings, driver })
     }
+
+    /// Fetches what is not in the options themselves, for this node and those defined in it. It may take for ever.
+    pub(super) fn load(&mut self) -> Result<(), Error> {
+        self.driver.load()?;
+        match self.driver.child_mut() {
+            Some(Child::Definition(child)) => child.load(),
+            Some(Child::Reference(_)) | None => Ok(()),
+        }
+    }
 }
 
 impl Child {
