@@ -116,6 +116,11 @@ impl Connection {
         self.session.clear();
     }
 
+    /// No command runs elsewhere.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.session.is_idle()
+    }
+
     /// There is nothing more to read, and nothing more to write.
     pub(crate) fn is_over(&self) -> bool {
         self.input == Input::Ended

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use qapi_schema::Error;
 use sockets::Address;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use crate::broadcaster::Broadcaster;
 use crate::connection::{Connection, Shared};
@@ -146,8 +146,14 @@ impl EventLoop {
                 self.end_handshakes(Instant::now(), &mut shared);
             }
         }
-        for session in self.connections.keys().copied().collect::<Vec<_>>() {
-            warn!(session = session.0, "client does not read: it is left without its last messages");
+        for (session, is_idle) in
+            self.connections.iter().map(|(id, (client, _))| (*id, client.is_idle())).collect::<Vec<_>>()
+        {
+            if is_idle {
+                warn!(session = session.0, "client does not read: it is left without its last messages");
+            } else {
+                info!(session = session.0, "a command does not end: it is left without its answer");
+            }
             self.close(session, &mut shared);
         }
         Ok(())
