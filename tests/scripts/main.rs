@@ -29,10 +29,13 @@ macro_rules! scripts {
 }
 
 scripts! {
+    blkdebug_config
     block_resize
     blockdev_add
     blockdev_del
     blockdev_reopen
+    command_that_hangs
+    command_that_hangs_at_the_end
     cont_with_the_disk_still_full
     eio_stops_the_vm
     enospc_stops_the_vm
@@ -66,6 +69,7 @@ scripts! {
     preconfig_and_not_started
     query_qmp_schema
     quit
+    quit_while_a_command_hangs
     quit_while_held
     quota_of_the_file_system
     read_only_export

@@ -5,8 +5,14 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::thread;
 use std::time::Instant;
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+use rustix::io::Errno;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -23,6 +29,10 @@ pub fn play(script: &Script, directory: TempDir) -> Result<(), String> {
         let file = File::create(directory.path().join(name));
         file.and_then(|file| file.set_len(*size)).map_err(|error| format!("{name}: {error}"))?;
     }
+    for name in &script.fifos {
+        let made = mkfifoat(CWD, directory.path().join(name), Mode::RUSR | Mode::WUSR);
+        made.map_err(|error| format!("{name}: {error}"))?;
+    }
     let mut scene = Scene::new(Daemon::start(directory, &script.options)?);
     if !script.says_when_mgmt_comes() {
         scene.client(MGMT, &ClientAction::Connect)?;
@@ -37,7 +47,7 @@ impl Script {
     fn says_when_mgmt_comes(&self) -> bool {
         let mut of_mgmt = self.steps.iter().filter_map(|step| match &step.action {
             Action::Client(name, action) if name == MGMT => Some(action),
-            Action::Client(..) | Action::Guest(..) => None,
+            Action::Client(..) | Action::Guest(..) | Action::Writer(..) => None,
         });
         matches!(of_mgmt.next(), Some(ClientAction::Open | ClientAction::Connect | ClientAction::ConnectTo(_)))
     }
@@ -69,6 +79,7 @@ impl Scene {
         let (name, outcome) = match action {
             Action::Client(name, action) => (name, self.client(name, action)),
             Action::Guest(name, action) => (name, self.guest(name, action)),
+            Action::Writer(name, text) => (name, write(&self.daemon.directory().join(name), text)),
         };
         outcome.map_err(|error| format!("{name}: {error}"))
     }
@@ -226,6 +237,21 @@ impl Scene {
         let daemon = if stderr.is_empty() { String::new() } else { format!("\nthe daemon said:\n{stderr}") };
         format!("{}:{}: {error}{daemon}", step.file, step.line)
     }
+}
+
+/// Opens a file, writes and closes it. A FIFO has nobody to write to until the daemon has opened it.
+fn write(path: &Path, text: &[u8]) -> Result<(), String> {
+    let start = Instant::now();
+    let open = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+    let mut opened = open();
+    while opened.as_ref().is_err_and(|error| Errno::from_io_error(error) == Some(Errno::NXIO)) {
+        if start.elapsed() > DEADLINE {
+            return Err("nobody opens it".into());
+        }
+        thread::yield_now();
+        opened = open();
+    }
+    opened.and_then(|mut file| file.write_all(text)).map_err(|error| error.to_string())
 }
 
 /// Whether a read brought this byte and nothing else.

@@ -4,6 +4,8 @@
 //! # comment                         the first line says what the scene shows
 //! $ OPTION...                       options of the daemon; a long value may go on after a comma
 //! file NAME SIZE                    a sparse file in {dir}, made before the daemon starts
+//! fifo NAME                         a FIFO there
+//! write NAME "TEXT"                 somebody writes these bytes to a file or FIFO there, once the daemon has opened that
 //! [CLIENT:] -> JSON                 a QMP client sends this
 //! [CLIENT:] <- PATTERN              this is the next message that it receives
 //! [CLIENT:] <~ PATTERN              this comes, too, before, among or after the messages expected next
@@ -45,6 +47,8 @@ pub struct Script {
     pub options: Vec<String>,
     /// Sparse files: name and size.
     pub files: Vec<(String, u64)>,
+    /// FIFOs, by name.
+    pub fifos: Vec<String>,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -67,6 +71,8 @@ pub enum Action {
     Client(String, ClientAction),
     /// An NBD client.
     Guest(String, GuestAction),
+    /// Somebody who opens a file of this name, writes, and closes it.
+    Writer(String, Vec<u8>),
 }
 
 /// What a QMP client does, or expects.
@@ -171,7 +177,7 @@ struct Parser {
 
 impl Default for Parser {
     fn default() -> Self {
-        let script = Script { options: Vec::new(), files: Vec::new(), steps: Vec::new() };
+        let script = Script { options: Vec::new(), files: Vec::new(), fifos: Vec::new(), steps: Vec::new() };
         Self { script, guests: HashSet::new() }
     }
 }
@@ -191,6 +197,15 @@ impl Parser {
                 let [name, size] = words(rest)?;
                 self.script.files.push((name.into(), number(size)?));
                 return Ok(());
+            }
+            ("fifo", _) => {
+                let [name] = words(rest)?;
+                self.script.fifos.push(name.into());
+                return Ok(());
+            }
+            ("write", _) => {
+                let (name, text) = rest.split_once(' ').ok_or("expected: write NAME \"TEXT\"")?;
+                Action::Writer(name.into(), unescape(text)?)
             }
             ("guest", _) => {
                 let [name, "on", export] = words(rest)? else {
@@ -391,6 +406,13 @@ mod tests {
     }
 
     #[test]
+    fn a_fifo_comes_before_the_steps_and_is_written_to_in_its_turn() {
+        let script = Script::parse("f", "# Scene.\nwrite f \"a\\n\"\nfifo f\n", Path::new("/dir")).expect("valid");
+        assert_eq!(script.fifos, ["f"]);
+        assert_eq!(script.steps[0].action, Action::Writer("f".into(), b"a\n".to_vec()));
+    }
+
+    #[test]
     fn steps_keep_their_line() {
         let lines: Vec<_> =
             steps("\n-> {}\n# comment\n<- {\n   }\na: open").into_iter().map(|(line, _)| line).collect();
@@ -443,6 +465,9 @@ mod tests {
             "# Scene.\n=> \"\\q\"",
             "# Scene.\nfile a",
             "# Scene.\nfile a 1G",
+            "# Scene.\nfifo",
+            "# Scene.\nwrite a",
+            "# Scene.\nwrite a b",
         ] {
             let error = Script::parse("f", text, Path::new("/dir")).expect_err(text);
             assert!(error.starts_with(&format!("f:{}: ", text.lines().count())), "{error}");
