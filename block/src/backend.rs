@@ -6,20 +6,21 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use qapi_schema::block_core::{BlockDeviceIoStatus, BlockErrorAction, BlockInfo, BlockStats, event};
 use qapi_schema::run_state::RunState;
 use rustix::io::Errno;
 use vl::sync::{Condvar, Mutex};
-use vl::{IoFailure, Vm};
+use vl::{IoFailure, Transaction, Vm};
 
+use crate::disk::Watcher;
 use crate::error::{is_no_space, message, reason};
 use crate::graph::Attachment;
 use crate::node::Node;
 use crate::policy::ErrorPolicy;
-use crate::queue::{Admission, Admitted, Queue};
+use crate::queue::{Admission, Admitted, Queue, Waiting};
 use crate::request::{Answer, Client, Operation, Request};
 use crate::statistics::{Statistics, of_node};
 use crate::workers::Workers;
@@ -40,6 +41,7 @@ pub struct BlockBackend {
     drained: Condvar,
     io_status: Mutex<BlockDeviceIoStatus>,
     statistics: Statistics,
+    watcher: Mutex<Option<Weak<dyn Watcher>>>,
 }
 
 /// What a backend is made of.
@@ -69,6 +71,7 @@ impl BlockBackend {
             drained: Condvar::new(),
             io_status: Mutex::new(BlockDeviceIoStatus::Ok),
             statistics: Statistics::default(),
+            watcher: Mutex::default(),
         }
     }
 
@@ -107,17 +110,38 @@ impl BlockBackend {
         self.proceed(admission);
     }
 
-    /// Notes that `client` is gone: what waits for it is dropped, and shows no longer as held.
+    /// Notes that `client` is gone: what waits for it is dropped, and shows no longer as held. What runs is let run.
     pub fn cancel(&self, client: &Client) {
-        client.leave();
-        let dropped = self.vm.transaction(|tx| {
-            let dropped = self.queue.lock().forget(client);
-            for (operation, reason) in dropped.iter().filter_map(|waiting| waiting.held) {
-                tx.forget_held(&self.qom_path, operation, reason);
-            }
-            dropped
-        });
+        let dropped = self.vm.transaction(|tx| self.forget(client, tx));
         dropped.into_iter().for_each(|waiting| waiting.request.complete(Err(gone())));
+    }
+
+    /// The same for a caller that is in a transaction of the VM, such as an observer of its reset. What is dropped is
+    /// answered in there, too, and its answer must not call the VM.
+    pub fn cancel_in(&self, client: &Client, tx: &mut Transaction<'_>) {
+        self.forget(client, tx).into_iter().for_each(|waiting| waiting.request.complete(Err(gone())));
+    }
+
+    fn forget(&self, client: &Client, tx: &mut Transaction<'_>) -> Vec<Waiting> {
+        client.leave();
+        let dropped = self.queue.lock().forget(client);
+        for (operation, reason) in dropped.iter().filter_map(|waiting| waiting.held) {
+            tx.forget_held(&self.qom_path, operation, reason);
+        }
+        dropped
+    }
+
+    /// From now on tells `watcher` of every change of the size, instead of whoever was told before.
+    pub fn watch(&self, watcher: Weak<dyn Watcher>) {
+        *self.watcher.lock() = Some(watcher);
+    }
+
+    /// The node, or one beneath, was given another size.
+    pub(crate) fn resized(&self) {
+        let watcher = self.watcher.lock().as_ref().and_then(Weak::upgrade);
+        if let Some(watcher) = watcher {
+            watcher.resized();
+        }
     }
 
     fn proceed(&self, admission: Admission) {

@@ -69,6 +69,16 @@ impl Block {
         self.vm.transaction(|_| self.backends.0.lock().retain(|other| !Arc::ptr_eq(other, backend)));
         backend.node().detach();
     }
+
+    fn resize(&self, node: &str, size: i64) -> Result<(), Error> {
+        self.graph.resize(node, size)?;
+        self.backends
+            .all()
+            .iter()
+            .filter(|backend| backend.node().stands_on(node))
+            .for_each(|backend| backend.resized());
+        Ok(())
+    }
 }
 
 impl Backends {
@@ -118,9 +128,9 @@ impl Commands for Block {
                 let backends = self.backends.all();
                 let backend = backends.iter().find(|backend| !device.is_empty() && backend.device() == device);
                 let backend = backend.ok_or_else(|| no_device(&device))?;
-                self.graph.resize(backend.node().name(), size)
+                self.resize(backend.node().name(), size)
             }
-            (None, Some(node_name)) => self.graph.resize(&node_name, size),
+            (None, Some(node_name)) => self.resize(&node_name, size),
             (Some(_), Some(_)) | (None, None) => Err(Error::generic("Need exactly one of 'device' and 'node-name'")),
         }
     }

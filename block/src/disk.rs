@@ -1,6 +1,9 @@
 //! What a device or an export asks of the disk it serves.
 
 use std::io;
+use std::sync::Weak;
+
+use vl::Transaction;
 
 use crate::backend::BlockBackend;
 use crate::request::{Client, Request};
@@ -10,9 +13,14 @@ pub trait Disk: Send + Sync {
     /// Executes the request on the calling thread, or keeps it; it is answered once, by whichever thread gets to it.
     fn submit(&self, request: Request);
 
-    /// Answers everything that waits for `client`. Called once the client is gone, when none of its requests is in
-    /// [`submit`](Self::submit) any more; nothing of it may be kept again afterwards.
+    /// Answers everything that waits for `client`, which is gone: nothing of it may be kept again afterwards, whatever
+    /// is in [`submit`](Self::submit) meanwhile. May take the VM's lock.
     fn cancel(&self, client: &Client);
+
+    /// The same, called in a transaction of the VM. To be provided by a disk that takes the VM's lock in `cancel`.
+    fn cancel_in(&self, client: &Client, _tx: &mut Transaction<'_>) {
+        self.cancel(client);
+    }
 
     /// Size in bytes.
     ///
@@ -22,6 +30,16 @@ pub trait Disk: Send + Sync {
 
     /// Whether writes are refused.
     fn read_only(&self) -> bool;
+
+    /// From now on tells `watcher` of every change of the size, instead of whoever was told before. To be provided by a
+    /// disk whose size changes.
+    fn watch(&self, _watcher: Weak<dyn Watcher>) {}
+}
+
+/// Follows the size of a disk.
+pub trait Watcher: Send + Sync {
+    /// The disk may have another size now. Called without a lock; must not block.
+    fn resized(&self);
 }
 
 impl Disk for BlockBackend {
@@ -33,11 +51,19 @@ impl Disk for BlockBackend {
         BlockBackend::cancel(self, client);
     }
 
+    fn cancel_in(&self, client: &Client, tx: &mut Transaction<'_>) {
+        BlockBackend::cancel_in(self, client, tx);
+    }
+
     fn length(&self) -> io::Result<u64> {
         BlockBackend::length(self)
     }
 
     fn read_only(&self) -> bool {
         BlockBackend::read_only(self)
+    }
+
+    fn watch(&self, watcher: Weak<dyn Watcher>) {
+        BlockBackend::watch(self, watcher);
     }
 }

@@ -79,6 +79,11 @@ impl Node {
         self.driver.child()
     }
 
+    /// Whether this, or a node beneath, has that name.
+    pub(crate) fn stands_on(&self, name: &str) -> bool {
+        self.name == name || self.child().is_some_and(|child| child.stands_on(name))
+    }
+
     /// Whether writes are refused, here or beneath.
     pub fn read_only(&self) -> bool {
         self.settings.load().read_only || self.child().is_some_and(|child| child.read_only())
