@@ -14,6 +14,7 @@
 
 pub mod backend;
 pub mod block;
+mod crew;
 pub mod disk;
 pub mod driver;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod fdset;
 pub mod graph;
 pub mod nbd;
 pub mod node;
+mod pace;
 pub mod policy;
 pub mod queue;
 pub mod request;

@@ -15,10 +15,8 @@
 //! received, every `submit` returns, the disk drops what waits for this client, the last replies leave.
 
 mod batch;
-mod crew;
 mod handshake;
 mod outbox;
-mod pace;
 mod receiver;
 
 use std::sync::Arc;
@@ -31,12 +29,12 @@ use sockets::tls::Credentials;
 use super::export::{Attachment, Table};
 use super::protocol::NbdError;
 use super::transmission::ReplyHeader;
+use crate::crew::Crew;
 use crate::disk::Disk;
+use crate::pace::Pace;
 use crate::request::{Answer, Client, Operation, Request};
 use batch::Reply;
-use crew::Crew;
 use handshake::{Outcome, handshake};
-use pace::Pace;
 use receiver::{Ending, Incoming, Receiver, Wish};
 
 /// Serves a client until it is gone and owed nothing. The handshake must be over by `deadline`, and over TLS if there are

@@ -9,30 +9,30 @@ const QUICK: Duration = Duration::from_micros(30);
 /// How many of the latest requests count.
 const MEMORY: u64 = 8;
 
-/// What is expected of a disk that is not known yet: if it does not answer at all, the client is heard nevertheless.
+/// What is expected of a disk that is not known yet: if it does not answer at all, the guest is heard nevertheless.
 const UNKNOWN: u64 = 1_000_000;
 
 /// The time that requests took lately.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// Moving average in nanoseconds. Two threads may overwrite each other's share: nothing depends on it but speed.
     average: AtomicU64,
 }
 
 impl Pace {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { average: AtomicU64::new(UNKNOWN) }
     }
 
     /// Takes into account that a request took so long.
-    pub(super) fn record(&self, took: Duration) {
+    pub(crate) fn record(&self, took: Duration) {
         let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX) / MEMORY;
         let average = self.average.load(Ordering::Relaxed);
         self.average.store(average - average / MEMORY + took, Ordering::Relaxed);
     }
 
     /// Whether the next request will most likely be done at once.
-    pub(super) fn is_quick(&self) -> bool {
+    pub(crate) fn is_quick(&self) -> bool {
         u128::from(self.average.load(Ordering::Relaxed)) < QUICK.as_nanos()
     }
 }

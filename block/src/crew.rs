@@ -1,20 +1,20 @@
-//! The threads of a connection, one of which leads.
+//! The threads of an NBD connection or of a device, one of which leads.
 //!
-//! The *leader* is whoever has the [`Lead`], and with it the receiver: it alone waits for the client. Before it executes
+//! The *leader* is whoever has the [`Lead`], and with it the receiver: it alone waits for the guest. Before it executes
 //! a request that may take long it hands both over; the other threads wait until they are given them, and one more is
 //! started only when none waits. So requests arrive while others are executed, and no request changes threads on its
-//! way from the socket to the disk.
+//! way from the guest to the disk.
 
 use std::mem;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Requests of one connection that are executed at the same time.
+/// Requests of one crew that are executed at the same time.
 const MAX_THREADS: usize = 16;
 
-/// The threads of a connection; `R` is what its leader receives with.
+/// The threads of a connection or device; `R` is what its leader receives with.
 #[derive(Debug)]
-pub(super) struct Crew<R> {
+pub(crate) struct Crew<R> {
     state: Mutex<State<R>>,
     offered: Condvar,
 }
@@ -34,22 +34,22 @@ enum Whereabouts<R> {
     Over,
 }
 
-/// The right to receive. It is handed over, or the connection ends with it: so a leader that panics does not leave the
+/// The right to receive. It is handed over, or the crew ends with it: so a leader that panics does not leave the
 /// others waiting.
 #[derive(Debug)]
-pub(super) struct Lead<'a, R> {
+pub(crate) struct Lead<'a, R> {
     crew: &'a Crew<R>,
 }
 
 impl<R> Crew<R> {
     /// A crew of one thread, the caller.
-    pub(super) const fn new(receiver: R) -> Self {
+    pub(crate) const fn new(receiver: R) -> Self {
         let state = State { receiver: Whereabouts::Offered(receiver), threads: 1, waiting: 0 };
         Self { state: Mutex::new(state), offered: Condvar::new() }
     }
 
     /// Waits for the lead; `None` once there will be none any more.
-    pub(super) fn lead(&self) -> Option<(Lead<'_, R>, R)> {
+    pub(crate) fn lead(&self) -> Option<(Lead<'_, R>, R)> {
         let mut state = self.state.lock();
         loop {
             match mem::replace(&mut state.receiver, Whereabouts::Taken) {
@@ -68,14 +68,14 @@ impl<R> Crew<R> {
     }
 
     /// The thread that [`Lead::hand_over`] asked for could not be started. The others take its turns.
-    pub(super) fn understaffed(&self) {
+    pub(crate) fn understaffed(&self) {
         self.state.lock().threads -= 1;
     }
 }
 
 impl<R> Lead<'_, R> {
     /// Offers the lead to the others. Returns whether one more thread should be started to take it.
-    pub(super) fn hand_over(self, receiver: R) -> bool {
+    pub(crate) fn hand_over(self, receiver: R) -> bool {
         let crew = self.crew;
         mem::forget(self);
         let mut state = crew.state.lock();
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_that_panics_ends_the_connection() {
+    fn a_leader_that_panics_ends_the_crew() {
         let crew = Crew::new(());
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let _lead = crew.lead();
