@@ -1,8 +1,9 @@
-//! Block drivers, the I/O error policy with held requests, and NBD exports.
+//! Block drivers, the I/O error policy with held requests, NBD exports and virtio-blk.
 //!
 //! What a guest asks for goes down this list, and a failure comes up again as far as [`backend`]:
 //!
 //! - [`nbd`]: the protocol of the guests that there are so far; [`export`]: what QMP knows of them.
+//! - [`virtio_blk`]: a device of a machine, with its guest's memory; the registers around it are no part of it.
 //! - [`request`]: an operation with the one answer it is owed.
 //! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
 //!   [`queue`] says who waits, its [`workers`] retry what waited.
@@ -28,4 +29,5 @@ pub mod policy;
 pub mod queue;
 pub mod request;
 mod statistics;
+pub mod virtio_blk;
 pub mod workers;
