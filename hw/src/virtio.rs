@@ -6,6 +6,7 @@ use virtio_queue::Queue;
 use vl::Transaction;
 use vm_memory::GuestMemoryMmap;
 
+mod blk;
 pub mod mmio;
 
 /// A device behind a transport.
