@@ -36,7 +36,7 @@ impl Broadcaster {
         Self { mailbox, state: Mutex::default() }
     }
 
-    /// Drops the events that the rate limit has delayed: they are of no interest once the machine was reset.
+    /// Drops the events that the rate limit has delayed and that are of no interest once the machine was reset.
     pub fn reset(&self) {
         self.state.lock().throttle.reset();
     }

@@ -4,8 +4,8 @@
 //! each in the place of the one before; what waits when the window ends goes out then, late and with the time at which
 //! it happened, and opens the next window.
 //!
-//! A stop must never wait. A BLOCK_IO_ERROR with action `stop` goes out at once, whatever the window, and is not
-//! counted. A report of the same key that waits at that moment is dropped: it would come out after the stop as if it
+//! A stop must never wait. A BLOCK_IO_ERROR with action `stop`, or a WATCHDOG with action `pause`, goes out at once,
+//! whatever the window, and is not counted. A report of the same key that waits at that moment is dropped: it would come out after the stop as if it
 //! were newer, and letting it out just before would break the limit. The stop is the later word on that key, which is
 //! all that a late report ever is.
 
@@ -25,13 +25,20 @@ pub struct Rule {
     key: &'static [&'static str],
     /// The member and its value with which the event is not limited.
     exempt: Option<(&'static str, &'static str)>,
+    /// Whether it is of interest after a reset of the machine: what a disk reported before is not, what caused the reset is.
+    outlives_reset: bool,
 }
 
 /// QEMU's table, as far as the schema has the events. In QEMU the key of BLOCK_IO_ERROR has no reason, and nothing is
 /// exempt.
 const RULES: &[Rule] = &[
-    Rule { event: "BLOCK_IO_ERROR", key: &["qom-path", "reason"], exempt: Some(("action", "stop")) },
-    Rule { event: "WATCHDOG", key: &[], exempt: None },
+    Rule {
+        event: "BLOCK_IO_ERROR",
+        key: &["qom-path", "reason"],
+        exempt: Some(("action", "stop")),
+        outlives_reset: false,
+    },
+    Rule { event: "WATCHDOG", key: &[], exempt: Some(("action", "pause")), outlives_reset: true },
 ];
 
 impl Rule {
@@ -61,14 +68,14 @@ struct Window<E> {
 
 #[derive(Debug, PartialEq)]
 struct Key {
-    event: &'static str,
+    rule: &'static Rule,
     values: Vec<Value>,
 }
 
 impl Key {
-    fn of(rule: &Rule, data: &Value) -> Self {
+    fn of(rule: &'static Rule, data: &Value) -> Self {
         let values = rule.key.iter().map(|member| data.get(member).cloned().unwrap_or_default());
-        Self { event: rule.event, values: values.collect() }
+        Self { rule, values: values.collect() }
     }
 }
 
@@ -80,7 +87,7 @@ impl<E> Default for Throttle<E> {
 
 impl<E> Throttle<E> {
     /// Takes an event that is limited by `rule`. Returns it if it is to go out now.
-    pub fn admit(&mut self, now: Instant, rule: &Rule, data: &Value, event: E) -> Option<E> {
+    pub fn admit(&mut self, now: Instant, rule: &'static Rule, data: &Value, event: E) -> Option<E> {
         self.windows.retain(|window| window.ends > now || window.pending.is_some());
         let key = Key::of(rule, data);
         let window = self.windows.iter_mut().find(|window| window.key == key);
@@ -118,10 +125,10 @@ impl<E> Throttle<E> {
         due
     }
 
-    /// Drops what waits, for a machine that was reset. The windows stay.
+    /// Drops what waits and is of no interest to clients of a machine that was reset. The windows stay.
     pub fn reset(&mut self) {
         for window in &mut self.windows {
-            window.pending = None;
+            window.pending.take_if(|_| !window.key.rule.outlives_reset);
         }
     }
 }
@@ -237,6 +244,23 @@ mod tests {
         bench.error("/disk", "enospc", "report", 3);
         bench.pass(2 * SECOND);
         assert_eq!(bench.out, [(0, 1), (SECOND, 3)]);
+    }
+
+    #[test]
+    fn a_watchdog_that_waits_is_told_after_the_reset_that_it_caused_and_one_that_stops_never_waits() {
+        let mut bench = Bench::new();
+        let rule = Rule::of("WATCHDOG").expect("limited");
+        let expire = |bench: &mut Bench, action: &str, event| {
+            let out = bench.throttle.admit(bench.instant(), rule, &json!({ "action": action }), event);
+            bench.out.extend(out.map(|event| (bench.now, event)));
+        };
+        expire(&mut bench, "reset", 1);
+        expire(&mut bench, "reset", 2);
+        bench.throttle.reset();
+        bench.pass(SECOND);
+        assert_eq!(bench.out, [(0, 1), (SECOND, 2)]);
+        expire(&mut bench, "pause", 3);
+        assert_eq!(bench.out[2..], [(SECOND, 3)]);
     }
 
     #[test]
