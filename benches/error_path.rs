@@ -38,7 +38,7 @@ fn main() {
     let disk = block
         .add_backend(BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy })
         .expect("a thread");
-    let (vm, end) = (block.vm().clone(), machine.end());
+    let vm = machine.vm().clone();
     let running = machine.start(true).expect("started");
     let daemon = std::thread::spawn(|| running.run());
 
@@ -78,6 +78,6 @@ fn main() {
         "us",
         &[("median", micros(percentile(&mut client, 50))), ("99 of 100", micros(percentile(&mut client, 99)))],
     );
-    end.send(ShutdownCause::HostUi).expect("it runs");
+    vm.end(ShutdownCause::HostUi);
     daemon.join().expect("no panic").expect("a clean end");
 }

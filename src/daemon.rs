@@ -59,11 +59,11 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
         background.ready().map_err(|error| format!("--daemonize: {error}"))?;
     }
     notify(Stage::Ready);
-    let cause = running.wait();
+    let end = running.wait();
     notify(Stage::Stopping);
-    running.shut_down(cause).map_err(|error| error.to_string())?;
+    running.shut_down().map_err(|error| error.to_string())?;
     drop(pidfile);
-    Ok(ExitCode::SUCCESS)
+    Ok(ExitCode::from(end.status))
 }
 
 /// What an option that only asks something is answered.
@@ -234,12 +234,11 @@ fn allow_descriptors() {
 /// SIGTERM, SIGINT and SIGHUP end the daemon as `quit` does.
 fn end_on_signals(machine: &Machine) -> io::Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    let end = machine.end();
+    let vm = machine.vm().clone();
     let wait = move || {
         for signal in &mut signals {
             tracing::info!(signal, "terminating on signal");
-            // Nobody listens if it ends already.
-            let _ = end.send(ShutdownCause::HostSignal);
+            vm.end(ShutdownCause::HostSignal);
         }
     };
     thread::Builder::new().name("signals".into()).spawn(wait).map(drop)

@@ -62,7 +62,7 @@ fn tell(options: Options, screen: &Arc<Screen>) -> io::Result<bool> {
         storage.describe()
     ));
     let machine = machine(&storage.create(&directory, size)?, &qmp, &nbd)?;
-    let end = machine.end();
+    let vm = machine.vm().clone();
     let running = machine.start(true)?;
     let daemon = thread::spawn(|| running.run());
 
@@ -74,7 +74,7 @@ fn tell(options: Options, screen: &Arc<Screen>) -> io::Result<bool> {
     let told = manage(&mut manager, &mut storage, &qmp, screen);
 
     // The daemon may have ended by itself, which its result tells.
-    let _ = end.send(ShutdownCause::HostUi);
+    vm.end(ShutdownCause::HostUi);
     daemon.join().unwrap_or_else(|_| Err(io::Error::other("the daemon's thread failed")))?;
     storage::remove(&directory)?;
     let (outcome, stops) = told?;

@@ -17,7 +17,7 @@ use qapi_schema::{Client, Command, CommandTable, INTROSPECTION};
 use qapi_schema::{block_core, block_export, control, fdset, introspect, machine, misc, qom, run_state};
 use sockets::tls::Credentials;
 use sockets::{Access, Address, Objects};
-use vl::{Observer, SystemClock, Vm};
+use vl::{End, Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
 use crate::identity::Identity;
@@ -36,7 +36,7 @@ pub struct Machine {
     objects: Arc<Objects>,
     server: Server,
     identity: Identity,
-    end: (Sender<ShutdownCause>, Receiver<ShutdownCause>),
+    end: Receiver<End>,
 }
 
 impl Machine {
@@ -48,10 +48,12 @@ impl Machine {
         let server = Server::new(&Version::of_package(PACKAGE))?;
         let vm = Arc::new(Vm::new(server.broadcaster(), SystemClock));
         vm.observe(MONITOR_PRIORITY, Arc::new(DelayedEvents(server.broadcaster())));
+        let (ended, end) = channel();
+        vm.observe(MONITOR_PRIORITY, Arc::new(Ended(ended)));
         let block = Arc::new(Block::new(vm.clone()));
         let objects = Arc::<Objects>::default();
         let exports = Arc::new(Exports::new(block.clone(), objects.clone()));
-        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), end: channel() })
+        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), end })
     }
 
     /// The block layer.
@@ -69,9 +71,9 @@ impl Machine {
         &self.objects
     }
 
-    /// What ends the machine: whatever is sent is the cause.
-    pub fn end(&self) -> Sender<ShutdownCause> {
-        self.end.0.clone()
+    /// The run state. [`Vm::end`] ends the machine.
+    pub const fn vm(&self) -> &Arc<Vm> {
+        &self.vm
     }
 
     /// Who the guest is.
@@ -123,16 +125,14 @@ impl Machine {
     /// # Errors
     /// The system refuses a thread.
     pub fn start(self, start_guest: bool) -> io::Result<Running> {
-        let Self { vm, block, exports, objects, server, identity, end: (sender, end) } = self;
+        let Self { vm, block, exports, objects, server, identity, end } = self;
         let handle = server.handle();
         let quit = {
-            let handle = handle.clone();
+            let (handle, vm) = (handle.clone(), vm.clone());
             move || {
-                let sender = sender.clone();
-                // After the reply, so that whoever says `quit` is not left in doubt. Nobody listens if it ends already.
-                handle.after_replies(move || {
-                    let _ = sender.send(ShutdownCause::HostQmpQuit);
-                });
+                let vm = vm.clone();
+                // After the reply, so that whoever says `quit` is not left in doubt.
+                handle.after_replies(move || vm.end(ShutdownCause::HostQmpQuit));
             }
         };
         let names = [
@@ -184,7 +184,7 @@ pub struct Running {
     exports: Arc<Exports>,
     handle: Handle,
     monitor: JoinHandle<io::Result<()>>,
-    end: Receiver<ShutdownCause>,
+    end: Receiver<End>,
 }
 
 impl Running {
@@ -193,28 +193,29 @@ impl Running {
         &self.vm
     }
 
-    /// Serves until something ends the machine, then ends it: no request is started any more, those under way are
-    /// answered, connections are closed, everything is flushed, and monitors hear of it.
+    /// Serves until the VM ends, then [takes the machine down](Self::shut_down). Returns how it ended.
     ///
     /// # Errors
     /// A disk could not be flushed, or the monitor failed.
-    pub fn run(self) -> io::Result<()> {
-        let cause = self.wait();
-        self.shut_down(cause)
+    pub fn run(self) -> io::Result<End> {
+        let end = self.wait();
+        self.shut_down()?;
+        Ok(end)
     }
 
-    /// Serves until something ends the machine. Returns what.
-    pub fn wait(&self) -> ShutdownCause {
-        // All senders gone would be the monitor's end.
-        self.end.recv().unwrap_or(ShutdownCause::HostError)
+    /// Serves until the VM ends. Returns how.
+    pub fn wait(&self) -> End {
+        // The VM, which is here, has the sender.
+        self.end.recv().unwrap_or(End::of(ShutdownCause::HostError))
     }
 
-    /// Ends the machine.
+    /// Ends the VM, if nothing else has, and takes the machine down: no request is started any more, those under way are
+    /// answered, connections are closed, everything is flushed, and monitors have heard of it.
     ///
     /// # Errors
     /// As of [`Self::run`].
-    pub fn shut_down(self, cause: ShutdownCause) -> io::Result<()> {
-        self.vm.transaction(|tx| tx.shutdown(cause));
+    pub fn shut_down(self) -> io::Result<()> {
+        self.vm.end(ShutdownCause::HostUi);
         self.vm.drain();
         self.exports.stop();
         let flushed = self.block.graph().flush_all().map_err(io::Error::other);
@@ -230,5 +231,15 @@ struct DelayedEvents(Arc<Broadcaster>);
 impl Observer for DelayedEvents {
     fn reset(&self, _: &mut vl::Transaction<'_>) {
         self.0.reset();
+    }
+}
+
+/// Wakes whoever waits for the end.
+struct Ended(Sender<End>);
+
+impl Observer for Ended {
+    fn ended(&self, end: End) {
+        // Nobody waits for a machine that was dropped.
+        let _ = self.0.send(end);
     }
 }

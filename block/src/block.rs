@@ -58,7 +58,7 @@ impl Block {
         let workers = Workers::new().map_err(|error| Error::generic(message(&error)))?;
         // In one transaction, for it must neither miss a stop nor start out running in a stopped VM.
         Ok(self.vm.transaction(|tx| {
-            let backend = Arc::new(BlockBackend::new(options, self.vm.clone(), workers, tx.is_running()));
+            let backend = Arc::new(BlockBackend::new(options, self.vm.clone(), workers, tx.is_live()));
             self.backends.0.lock().push(backend.clone());
             backend
         }))

@@ -58,7 +58,7 @@ struct Scene {
     clients: HashMap<String, Client>,
     guests: HashMap<String, Guest>,
     bindings: Bindings,
-    /// A client was told that the daemon ends.
+    /// A client was told that the daemon ends, and nothing since. With `-no-shutdown` it goes on.
     shut_down: bool,
 }
 
@@ -165,7 +165,7 @@ impl Scene {
         let message = message.map_err(|error| format!("{error}\n  - message: {pattern}"))?;
         let differences = pattern.differences(&message, &mut self.bindings);
         if differences.is_empty() {
-            self.shut_down |= message["event"] == "SHUTDOWN";
+            self.shut_down = message["event"] == "SHUTDOWN";
             return Ok(());
         }
         let diff: String = differences.iter().map(ToString::to_string).collect();
@@ -205,8 +205,8 @@ impl Scene {
 
     /// The daemon ends. Whoever is still connected is told that and nothing else, and no request is answered any more.
     fn end(mut self) -> Result<(), String> {
-        let reason = if self.shut_down { "..." } else { r#""host-signal""# };
-        let shutdown = format!(r#"{{"event": "SHUTDOWN", "data": {{"guest": false, "reason": {reason}}}, ...}}"#);
+        let data = if self.shut_down { "..." } else { r#"{"guest": false, "reason": "host-signal"}"# };
+        let shutdown = format!(r#"{{"event": "SHUTDOWN", "data": {data}, ...}}"#);
         let shutdown = Pattern::parse(&shutdown)?;
         let export_deleted = Pattern::parse(r#"{"event": "BLOCK_EXPORT_DELETED", ...}"#)?;
         if !self.shut_down {

@@ -1,8 +1,12 @@
 //! `run-state.json` served from a [`Vm`].
 
 use qapi_schema::Error;
-use qapi_schema::run_state::{Commands, RunState, ShutdownCause, StatusInfo, StopReasonInfo};
+use qapi_schema::run_state::{
+    Commands, CurrentMachineParams, PanicAction, RebootAction, RunState, ShutdownAction, ShutdownCause, StatusInfo,
+    StopReasonInfo, WatchdogAction,
+};
 
+use crate::observer::WakeupReason;
 use crate::vm::Vm;
 
 impl Commands for Vm {
@@ -25,6 +29,46 @@ impl Commands for Vm {
     }
 
     fn system_reset(&self) -> Result<(), Error> {
-        Ok(self.transaction(|tx| tx.reset(ShutdownCause::HostQmpSystemReset))?)
+        Ok(self.reset_request(ShutdownCause::HostQmpSystemReset)?)
+    }
+
+    fn system_powerdown(&self) -> Result<(), Error> {
+        self.powerdown_request();
+        Ok(())
+    }
+
+    fn system_wakeup(&self) -> Result<(), Error> {
+        if !self.supports_wakeup() {
+            return Err(Error::generic("This machine can't wake up its guest"));
+        }
+        Ok(self.wakeup_request(WakeupReason::Other)?)
+    }
+
+    fn query_current_machine(&self) -> Result<CurrentMachineParams, Error> {
+        Ok(CurrentMachineParams { wakeup_suspend_support: self.supports_wakeup() })
+    }
+
+    fn inject_nmi(&self) -> Result<(), Error> {
+        self.nmi_request()
+    }
+
+    fn watchdog_set_action(&self, action: WatchdogAction) -> Result<(), Error> {
+        self.set_action(None, None, None, Some(action))
+    }
+
+    fn set_action(
+        &self,
+        reboot: Option<RebootAction>,
+        shutdown: Option<ShutdownAction>,
+        panic: Option<PanicAction>,
+        watchdog: Option<WatchdogAction>,
+    ) -> Result<(), Error> {
+        self.update_actions(|actions| {
+            actions.reboot = reboot.unwrap_or(actions.reboot);
+            actions.shutdown = shutdown.unwrap_or(actions.shutdown);
+            actions.panic = panic.unwrap_or(actions.panic);
+            actions.watchdog = watchdog.unwrap_or(actions.watchdog);
+        });
+        Ok(())
     }
 }

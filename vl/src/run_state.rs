@@ -24,7 +24,8 @@ use RunState::{
     Running, SaveVm, Shutdown, Suspended, Watchdog,
 };
 
-/// QEMU 10's transitions: each state with those that may follow it.
+/// QEMU 10's transitions: each state with those that may follow it. Beyond QEMU's, what can stop a guest that runs can stop
+/// one that sleeps, whose devices work, and each goes on as what it was; QEMU would abort there.
 pub const TRANSITIONS: &[(RunState, &[RunState])] = &[
     (Debug, &[Running, FinishMigrate, Prelaunch, Suspended]),
     (
@@ -44,9 +45,9 @@ pub const TRANSITIONS: &[(RunState, &[RunState])] = &[
         ],
     ),
     (InternalError, &[Paused, FinishMigrate, Prelaunch]),
-    (IoError, &[Running, FinishMigrate, Prelaunch]),
+    (IoError, &[Running, FinishMigrate, Prelaunch, Suspended]),
     (Paused, &[Running, FinishMigrate, Postmigrate, Prelaunch, Suspended]),
-    (Postmigrate, &[Running, FinishMigrate, Prelaunch]),
+    (Postmigrate, &[Running, FinishMigrate, Prelaunch, Suspended]),
     (Prelaunch, &[Running, FinishMigrate, Inmigrate, Suspended]),
     (
         FinishMigrate,
@@ -82,9 +83,25 @@ pub const TRANSITIONS: &[(RunState, &[RunState])] = &[
     ),
     (SaveVm, &[Running, Suspended]),
     (Shutdown, &[Paused, FinishMigrate, Prelaunch]),
-    (Suspended, &[Running, FinishMigrate, Prelaunch, Paused, SaveVm, RestoreVm, Shutdown]),
-    (Watchdog, &[Running, FinishMigrate, Prelaunch]),
-    (GuestPanicked, &[Running, FinishMigrate, Prelaunch]),
+    (
+        Suspended,
+        &[
+            Running,
+            FinishMigrate,
+            Prelaunch,
+            Paused,
+            SaveVm,
+            RestoreVm,
+            Shutdown,
+            Debug,
+            InternalError,
+            IoError,
+            Watchdog,
+            GuestPanicked,
+        ],
+    ),
+    (Watchdog, &[Running, FinishMigrate, Prelaunch, Suspended]),
+    (GuestPanicked, &[Running, FinishMigrate, Prelaunch, Suspended]),
 ];
 
 /// A change of the run state that [`TRANSITIONS`] does not have.
@@ -145,12 +162,47 @@ pub fn transition(from: RunState, to: RunState) -> Result<RunState, IllegalTrans
     if followers.contains(&to) { Ok(to) } else { Err(IllegalTransition { from, to }) }
 }
 
+/// Why a guest can't be woken up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotSuspended;
+
+impl fmt::Display for NotSuspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Only a virtual machine that is 'suspended' can be woken up")
+    }
+}
+
+impl std::error::Error for NotSuspended {}
+
+impl From<NotSuspended> for Error {
+    fn from(refused: NotSuspended) -> Self {
+        Self::generic(refused.to_string())
+    }
+}
+
+/// Whether the VM is not stopped: time goes on and devices work, for a guest that runs or sleeps.
+pub const fn is_live(state: RunState) -> bool {
+    matches!(state, Running | Suspended)
+}
+
+/// The state after a reset.
+///
+/// # Errors
+/// The guest's state must not be lost now.
+pub fn after_reset(state: RunState) -> Result<RunState, IllegalTransition> {
+    match state {
+        Running | Prelaunch | Inmigrate | FinishMigrate => Ok(state),
+        Debug | InternalError | IoError | Paused | Postmigrate | RestoreVm | SaveVm | Shutdown | Suspended
+        | Watchdog | GuestPanicked => transition(state, Prelaunch),
+    }
+}
+
 /// What `cont` is to do about a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
-    /// Nothing: it runs already, or sleeps and wakes by itself.
+    /// Nothing: it is live already.
     Nothing,
-    /// Let it run.
+    /// Let it run, or sleep on.
     Run,
 }
 
@@ -167,7 +219,7 @@ pub const fn may_start(state: RunState) -> Result<Start, StartRefused> {
     }
 }
 
-/// Why a VM in this state is stopped; `None` if it runs.
+/// Why a VM in this state is stopped, or the guest sleeps; `None` if it runs.
 pub const fn stop_reason(state: RunState) -> Option<StopReason> {
     Some(match state {
         Running => return None,

@@ -1,5 +1,5 @@
-//! The virtual machine's run state behind its lock: the only place where it changes, and where STOP, RESUME, RESET and
-//! SHUTDOWN are emitted.
+//! The virtual machine's run state behind its lock: the only place where it changes, and where STOP, RESUME, RESET,
+//! SUSPEND, WAKEUP and SHUTDOWN are emitted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,10 +10,13 @@ use qapi_schema::run_state::{
 };
 use qapi_schema::{Event, EventSink};
 
+use crate::action::{Actions, End};
 use crate::clock::Clock;
-use crate::observer::{Observer, Priority};
+use crate::observer::{Observer, Priority, WakeupReason};
 use crate::record::{IoFailure, Stops};
-use crate::run_state::{IllegalTransition, Start, StartRefused, may_start, stop_reason, transition};
+use crate::run_state::{
+    IllegalTransition, NotSuspended, Start, StartRefused, after_reset, is_live, may_start, stop_reason, transition,
+};
 use crate::sync::{Mutex, MutexGuard};
 
 /// A virtual machine, as far as running and stopping goes.
@@ -27,7 +30,12 @@ pub struct Vm {
 
 struct State {
     run_state: RunState,
+    /// The state that a stopped VM goes on in: `suspended` if the guest sleeps.
+    live_state: RunState,
     stops: Stops,
+    actions: Actions,
+    /// Something in the machine can wake the guest up.
+    can_wake_up: bool,
     /// SHUTDOWN was emitted: nothing follows it.
     ended: bool,
     /// In ascending priority.
@@ -37,8 +45,15 @@ struct State {
 impl Vm {
     /// A VM that was not started yet.
     pub fn new(events: Arc<dyn EventSink>, clock: impl Clock + 'static) -> Self {
-        let state =
-            State { run_state: RunState::Prelaunch, stops: Stops::default(), ended: false, observers: Vec::new() };
+        let state = State {
+            run_state: RunState::Prelaunch,
+            live_state: RunState::Running,
+            stops: Stops::default(),
+            actions: Actions::default(),
+            can_wake_up: false,
+            ended: false,
+            observers: Vec::new(),
+        };
         Self { state: Mutex::new(state), events, clock: Box::new(clock) }
     }
 
@@ -68,6 +83,26 @@ impl Vm {
     pub fn stop_reason(&self) -> StopReasonInfo {
         let state = self.state.lock();
         StopReasonInfo { reason: stop_reason(state.run_state), last_stop: state.stops.last().cloned() }
+    }
+
+    /// What is done about acts of the guest.
+    pub fn actions(&self) -> Actions {
+        self.state.lock().actions
+    }
+
+    /// Decides what is done about acts of the guest, from the next one on.
+    pub fn update_actions(&self, update: impl FnOnce(&mut Actions)) {
+        update(&mut self.state.lock().actions);
+    }
+
+    /// Says that something in the machine can wake up a guest that sleeps.
+    pub fn support_wakeup(&self) {
+        self.state.lock().can_wake_up = true;
+    }
+
+    /// Whether something in the machine can wake up a guest that sleeps.
+    pub fn supports_wakeup(&self) -> bool {
+        self.state.lock().can_wake_up
     }
 
     /// Emits an event that changes nothing, in its place between those that do.
@@ -103,9 +138,17 @@ impl Transaction<'_> {
         self.state.run_state
     }
 
-    /// Whether the guest runs.
-    pub fn is_running(&self) -> bool {
-        self.state.run_state == RunState::Running
+    /// Whether the VM is not stopped: the guest runs or sleeps.
+    pub fn is_live(&self) -> bool {
+        is_live(self.state.run_state)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.ended
+    }
+
+    pub(crate) fn actions(&self) -> Actions {
+        self.state.actions
     }
 
     /// Emits an event, stamped with the time of this transaction.
@@ -113,24 +156,24 @@ impl Transaction<'_> {
         self.vm.events.emit(self.now, event);
     }
 
-    /// Stops a running VM: observers are told, STOP is emitted. Does nothing to a stopped one, whose first cause stays
+    /// Stops a VM that is live: observers are told, STOP is emitted. Does nothing to a stopped one, whose first cause stays
     /// its reason.
     ///
     /// # Errors
-    /// `to` may not follow `running`.
+    /// `to` is no stopped state, or may not follow the present one.
     pub fn vm_stop(&mut self, to: RunState) -> Result<(), IllegalTransition> {
-        if !self.is_running() {
+        if !self.is_live() {
             return Ok(());
         }
-        let illegal = IllegalTransition { from: RunState::Running, to };
-        let reason = stop_reason(to).ok_or(illegal)?;
+        let from = self.state.run_state;
+        let reason = stop_reason(to).filter(|_| !is_live(to)).ok_or(IllegalTransition { from, to })?;
         self.halt(to)?;
         let stop_id = self.state.stops.begin(reason, self.now);
         self.emit(&event::Stop { reason, stop_id });
         Ok(())
     }
 
-    /// Lets the VM run: observers are told, RESUME is emitted. Does nothing to one that runs.
+    /// Lets the VM go on: observers are told, RESUME is emitted. Does nothing to one that is live.
     ///
     /// # Errors
     /// The VM must be reset first, or has ended.
@@ -140,7 +183,7 @@ impl Transaction<'_> {
         }
         if may_start(self.state.run_state)? == Start::Run {
             self.observers().for_each(|observer| observer.will_start());
-            self.state.run_state = RunState::Running;
+            self.state.run_state = self.state.live_state;
             self.state.stops.end(self.now);
             self.emit(&event::Resume);
             self.observers().for_each(|observer| observer.started());
@@ -148,32 +191,79 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    /// Resets the guest: observers are told, RESET is emitted. One that is stopped becomes `prelaunch`.
+    /// Resets the guest: observers are told, RESET is emitted. One that is stopped becomes `prelaunch`, and so does one that
+    /// sleeps, which is a stop, and is told as one.
     ///
     /// # Errors
     /// The VM can't be reset in its present state, or has ended.
-    pub fn reset(&mut self, reason: ShutdownCause) -> Result<(), IllegalTransition> {
+    pub fn reset(&mut self, cause: ShutdownCause) -> Result<(), IllegalTransition> {
+        let from = self.state.run_state;
         if self.state.ended {
-            return Err(IllegalTransition { from: self.state.run_state, to: RunState::Prelaunch });
+            return Err(IllegalTransition { from, to: RunState::Prelaunch });
         }
-        if !self.is_running() && self.state.run_state != RunState::Prelaunch {
-            self.state.run_state = transition(self.state.run_state, RunState::Prelaunch)?;
+        let to = after_reset(from)?;
+        if !is_live(to) {
+            self.vm_stop(to)?;
         }
+        self.state.run_state = to;
+        self.state.live_state = RunState::Running;
         let observers: Vec<_> = self.observers().cloned().collect();
         observers.iter().for_each(|observer| observer.reset(self));
-        self.emit(&event::Reset { guest: caused_by_guest(reason), reason });
+        if is_told(cause) {
+            self.emit(&event::Reset { guest: caused_by_guest(cause), reason: cause });
+        }
         Ok(())
+    }
+
+    /// The guest goes to sleep, at once or when the VM goes on.
+    pub(crate) fn suspend(&mut self) {
+        if self.state.live_state == RunState::Suspended {
+            return;
+        }
+        self.state.live_state = RunState::Suspended;
+        if self.is_live() {
+            self.state.run_state = RunState::Suspended;
+        }
+        self.observers().for_each(|observer| observer.suspended());
+        self.emit(&event::Suspend);
+    }
+
+    /// The guest wakes up.
+    pub(crate) fn wake_up(&mut self, reason: WakeupReason) -> Result<(), NotSuspended> {
+        if self.state.run_state != RunState::Suspended {
+            return Err(NotSuspended);
+        }
+        self.state.live_state = RunState::Running;
+        self.state.run_state = RunState::Running;
+        self.observers().for_each(|observer| observer.woken(reason));
+        self.emit(&event::Wakeup);
+        Ok(())
+    }
+
+    pub(crate) fn powerdown(&mut self) {
+        self.emit(&event::Powerdown);
+        self.observers().for_each(|observer| observer.powerdown());
+    }
+
+    /// Returns whether any observer took it.
+    pub(crate) fn nmi(&mut self) -> bool {
+        self.observers().filter(|observer| observer.nmi()).count() > 0
     }
 
     /// Ends the VM, whatever its state: SHUTDOWN is emitted, and nothing of the guest is started any more. What is held
     /// stays held.
-    pub fn shutdown(&mut self, reason: ShutdownCause) {
+    pub(crate) fn end(&mut self, end: End) {
         self.state.ended = true;
-        self.emit(&event::Shutdown { guest: caused_by_guest(reason), reason });
-        if self.is_running() {
+        self.emit_shutdown(end.cause);
+        if self.is_live() {
             // Legal by the table, and the process ends in any case.
             let _ = self.halt(RunState::Shutdown);
         }
+        self.observers().for_each(|observer| observer.ended(end));
+    }
+
+    pub(crate) fn emit_shutdown(&self, cause: ShutdownCause) {
+        self.emit(&event::Shutdown { guest: caused_by_guest(cause), reason: cause });
     }
 
     /// Notes a guest request that failed and is held in the present stop.
@@ -195,6 +285,21 @@ impl Transaction<'_> {
 
     fn observers(&self) -> impl DoubleEndedIterator<Item = &Arc<dyn Observer>> {
         self.state.observers.iter().map(|(_, observer)| observer)
+    }
+}
+
+/// Whether RESET is emitted: not for a reset that is none of the guest's.
+const fn is_told(cause: ShutdownCause) -> bool {
+    match cause {
+        ShutdownCause::None | ShutdownCause::SubsystemReset | ShutdownCause::SnapshotLoad => false,
+        ShutdownCause::HostError
+        | ShutdownCause::HostQmpQuit
+        | ShutdownCause::HostQmpSystemReset
+        | ShutdownCause::HostSignal
+        | ShutdownCause::HostUi
+        | ShutdownCause::GuestShutdown
+        | ShutdownCause::GuestReset
+        | ShutdownCause::GuestPanic => true,
     }
 }
 

@@ -154,7 +154,7 @@ fn an_illegal_stop_is_refused_and_changes_nothing() {
 fn the_end_of_the_vm_stops_the_guest_without_a_stop_event() {
     let (vm, journal) = running_vm();
     vm.observe(0, Arc::new(Named("disk", journal.clone())));
-    vm.transaction(|tx| tx.shutdown(ShutdownCause::HostSignal));
+    vm.end(ShutdownCause::HostSignal);
     assert_eq!(journal.take(), [r#"12 SHUTDOWN {"guest":false,"reason":"host-signal"}"#, "disk: stopped"]);
     assert_eq!(vm.status().status, RunState::Shutdown);
 }
@@ -163,7 +163,7 @@ fn the_end_of_the_vm_stops_the_guest_without_a_stop_event() {
 fn nothing_starts_a_vm_that_has_ended_while_it_was_stopped() {
     let (vm, journal) = running_vm();
     vm.stop().expect("stopped");
-    vm.transaction(|tx| tx.shutdown(ShutdownCause::HostQmpQuit));
+    vm.end(ShutdownCause::HostQmpQuit);
     journal.take();
     assert_eq!(vm.cont().expect_err("refused").desc(), "The Virtual Machine is shutting down");
     assert!(vm.system_reset().is_err());

@@ -40,7 +40,7 @@ impl thermal_vmm::Commands for Thermal {
         // One transaction, so that nothing comes between the event and the stop.
         self.vm.transaction(|vm| {
             vm.emit(&ComExampleTooHot { temperature });
-            if vm.is_running() { vm.vm_stop(RunState::Paused) } else { Ok(()) }
+            vm.vm_stop(RunState::Paused)
         })?;
         Ok(())
     }
