@@ -29,6 +29,14 @@ pub enum Directive {
     NoStart,
     /// Do not build the machine yet.
     Preconfig,
+    /// Decide what is done about acts of the guest.
+    Action,
+    /// Decide what is done when a watchdog expires.
+    WatchdogAction,
+    /// Stop when the guest shuts down.
+    NoShutdown,
+    /// Shut down when the guest is to be reset.
+    NoReboot,
     /// Name the guest.
     Name,
     /// Give the guest a UUID.
@@ -173,6 +181,42 @@ pub const OPTIONS: &[Spec] = &[
         help: "do not start the guest before the QMP command x-exit-preconfig, and permit few commands until then",
         example: "--preconfig",
         directive: Directive::Preconfig,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["action"],
+        value: Some(
+            "[reboot=reset|shutdown][,shutdown=poweroff|pause][,panic=pause|shutdown|exit-failure|none]\
+             [,watchdog=reset|shutdown|poweroff|pause|debug|none|inject-nmi]",
+        ),
+        help: "what is done when the guest is to be reset (reset), shuts down (poweroff), panics (shutdown), or its watchdog \
+               expires (reset), as the QMP command set-action decides it; the last one given holds",
+        example: "-action shutdown=pause,panic=pause",
+        directive: Directive::Action,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["watchdog-action"],
+        value: Some("reset|shutdown|poweroff|pause|debug|none|inject-nmi"),
+        help: "short for -action watchdog=...",
+        example: "-watchdog-action pause",
+        directive: Directive::WatchdogAction,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["no-shutdown"],
+        value: None,
+        help: "short for -action shutdown=pause: the VM stops when the guest shuts down",
+        example: "-no-shutdown",
+        directive: Directive::NoShutdown,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["no-reboot"],
+        value: None,
+        help: "short for -action reboot=shutdown: a reset of the guest shuts it down",
+        example: "-no-reboot",
+        directive: Directive::NoReboot,
         phase: Phase::Machine,
     },
     Spec {

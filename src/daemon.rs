@@ -7,10 +7,11 @@ use std::process::ExitCode;
 use std::thread;
 
 use monitor::{Mode, Options};
+use qapi_schema::Members;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
 use qapi_schema::qom::{Commands as _, ObjectType};
-use qapi_schema::run_state::ShutdownCause;
+use qapi_schema::run_state::{Commands as _, ShutdownCause};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -93,6 +94,10 @@ fn answer(given: &Given) -> Option<String> {
         | Directive::NbdServer
         | Directive::NoStart
         | Directive::Preconfig
+        | Directive::Action
+        | Directive::WatchdogAction
+        | Directive::NoShutdown
+        | Directive::NoReboot
         | Directive::Name
         | Directive::Uuid
         | Directive::Pidfile
@@ -168,6 +173,12 @@ impl Setup {
                 self.machine.begin_preconfig();
                 Ok(())
             }
+            Directive::Action => self.set_action(value),
+            Directive::WatchdogAction => {
+                value.parse().and_then(|action| self.machine.vm().watchdog_set_action(action)).map_err(text)
+            }
+            Directive::NoShutdown => self.set_action("shutdown=pause"),
+            Directive::NoReboot => self.set_action("reboot=shutdown"),
             Directive::Name => {
                 self.machine.identity().name = identity::parse_name(value).map_err(text)?;
                 Ok(())
@@ -184,6 +195,15 @@ impl Setup {
                 Ok(())
             }
         }
+    }
+
+    fn set_action(&self, value: &str) -> Result<(), String> {
+        let vm = self.machine.vm();
+        let read = |members: &mut Members<'_>| {
+            let (reboot, shutdown) = (members.optional("reboot")?, members.optional("shutdown")?);
+            vm.set_action(reboot, shutdown, members.optional("panic")?, members.optional("watchdog")?)
+        };
+        Argument::parse(value, None).and_then(|argument| argument.read(read)).map_err(text)
     }
 
     /// Whether `--monitor` says where the monitor is, as QEMU's does, and not on which character device.

@@ -92,6 +92,11 @@ fn a_value_that_is_malformed_is_quoted() {
             (&["-qmp", "carrier-pigeon:x"], "--qmp: 'carrier-pigeon:x' is not a valid char driver"),
             (&["-qmp", "tcp:127.0.0.1:99999,server=on"], "--qmp: address resolution failed for ...99999: ..."),
             (&["-T", "block=loud"], "-T: 'block=loud': ..."),
+            (&["-action", "panic"], "--action: Expected '=' after parameter 'panic'"),
+            (&["-action", "panic=faint"], "--action: Parameter 'panic' does not accept value 'faint'"),
+            (&["-action", "panic=none,debugger=pause"], "--action: Parameter 'debugger' is unexpected"),
+            (&["-watchdog-action", "none,panic=none"], "--watchdog-action: ...'none,panic=none'..."),
+            (&["-no-reboot=on"], "--no-reboot: option takes no value"),
         ],
     );
 }

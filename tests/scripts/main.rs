@@ -29,6 +29,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    actions
     blkdebug_config
     block_resize
     blockdev_add
@@ -58,6 +59,8 @@ scripts! {
     named_descriptors
     nbd_server
     negotiation
+    no_reboot
+    no_shutdown
     not_started_yet
     out_of_band
     policy_enospc
@@ -65,6 +68,7 @@ scripts! {
     policy_ignore_reads
     policy_report
     policy_stop_for_reads
+    power
     preconfig
     preconfig_and_not_started
     query_qmp_schema
