@@ -36,18 +36,21 @@ impl Daemon {
 
     /// Runs any daemon with these options, and one with a monitor on the character device `qmp`.
     pub fn run(mut command: Command, directory: TempDir, monitor: &str) -> Result<Self, String> {
-        let path = |name: &str| directory.path().join(name).display().to_string();
-        let stderr = File::create(path("stderr")).expect("a writable directory");
+        let socket = directory.path().join("qmp.sock");
         command
-            .args(["--chardev", &format!("socket,id=qmp,path={},server=on,wait=off", path("qmp.sock"))])
-            .args(["--monitor", monitor])
-            .current_dir(directory.path())
-            .stdin(Stdio::null())
-            .stderr(stderr);
-        let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
-        let mut daemon = Self { child, directory };
+            .args(["--chardev", &format!("socket,id=qmp,path={},server=on,wait=off", socket.display())])
+            .args(["--monitor", monitor]);
+        let mut daemon = Self::spawn(command, directory)?;
         daemon.await_greeting()?;
         Ok(daemon)
+    }
+
+    /// Runs any daemon in `directory`, and waits for nothing.
+    pub fn spawn(mut command: Command, directory: TempDir) -> Result<Self, String> {
+        let stderr = File::create(directory.path().join("stderr")).expect("a writable directory");
+        command.current_dir(directory.path()).stdin(Stdio::null()).stderr(stderr);
+        let child = command.spawn().map_err(|error| format!("{command:?}: {error}"))?;
+        Ok(Self { child, directory })
     }
 
     /// Its directory.
@@ -87,7 +90,7 @@ impl Daemon {
 
     /// The greeting says that all options have been carried out. Until its socket listens there is nothing to wait on
     /// but the daemon itself.
-    fn await_greeting(&mut self) -> Result<(), String> {
+    pub fn await_greeting(&mut self) -> Result<(), String> {
         let start = Instant::now();
         let greets = |socket: PathBuf| {
             let mut stream = UnixStream::connect(socket)?;

@@ -4,9 +4,11 @@
 
 pub mod certificates;
 pub mod daemon;
+pub mod emulator;
 pub mod guest;
 pub mod peer;
 pub mod qmp;
+pub mod qtest;
 
 use std::os::fd::AsFd;
 use std::time::Duration;
