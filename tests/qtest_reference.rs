@@ -5,13 +5,23 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use support::emulator::Reference;
+use std::fs::File;
+use std::sync::Arc;
+
+use support::board::Board;
+use support::emulator::{Emulator, Reference};
+use support::virtio_blk::memory::GuestMemory;
+use support::virtio_blk::mmio::Transport;
+use support::virtio_blk::request::{self, Cut, Layout, Request, SECTOR, Segment};
+use support::virtio_blk::{
+    DISCARD, EVENT_IDX, FLUSH, INDIRECT_DESC, KNOWN, Options, VERSION_1, VirtioBlk, WRITE_ZEROES, Wait,
+};
 
 #[test]
 fn the_reference_understands_this_client() {
     let Some(reference) = Reference::find() else { return };
-    let mut machine =
-        reference.start(&["-M", "microvm", "-nodefaults", "-m", "16", "-device", "pvpanic"]).expect("QEMU");
+    let options = ["-M", "microvm", "-nodefaults", "-m", "16", "-device", "pvpanic", "-action", "panic=pause"];
+    let mut machine = reference.start(&options).expect("QEMU");
     let qtest = &machine.qtest;
     qtest.writel(0x10_0000, 0x1234_5678).expect("RAM");
     assert_eq!(qtest.readw(0x10_0002), Ok(0x1234));
@@ -33,4 +43,95 @@ fn the_reference_understands_this_client() {
     }
     assert_eq!(qtest.ask("nonsense 1"), Err("nonsense 1: FAIL Unknown command 'nonsense'".into()));
     machine.end().expect("a clean end");
+}
+
+const SIZE: u64 = 1 << 20;
+
+/// The disk works with these features, whatever way requests are laid out and waited for.
+fn drive(transport: &Transport, memory: &Arc<GuestMemory>, options: Options) -> Result<(), String> {
+    let mut disk = VirtioBlk::start(transport.clone(), memory, options)?;
+    assert_eq!(disk.capacity()?, SIZE / SECTOR);
+    let cuts = [Cut::Parts, Cut::Merged, Cut::Pieces(100), Cut::Pieces(4096)];
+    let mut layouts: Vec<_> = cuts.map(|cut| Layout { cut, indirect: false }).into();
+    if disk.features & INDIRECT_DESC != 0 {
+        layouts.extend(cuts.map(|cut| Layout { cut, indirect: true }));
+    }
+    let mut byte = 0;
+    for (queue, &layout) in (0..disk.queues.len() as u16).flat_map(|queue| layouts.iter().map(move |it| (queue, it))) {
+        byte += 1;
+        let data = vec![byte; 2048];
+        let written = disk.execute(queue, Request::write(8, data.clone()), layout)?;
+        assert_eq!((written.status, written.written), (request::OK, 1), "{layout:?}");
+        // Several at once, answered in any order.
+        let read = disk.submit(queue, Request::read(8, 2048), layout)?;
+        let id = disk.submit(queue, Request::get_id(), layout)?;
+        let beyond = disk.submit(queue, Request::read(SIZE / SECTOR, 512), layout)?;
+        let read = disk.wait(read)?;
+        assert_eq!((read.status, read.written), (request::OK, 2049), "{layout:?}");
+        assert!(read.data == data, "{layout:?}");
+        assert!(disk.wait(id)?.data.starts_with(b"serial"), "{layout:?}");
+        assert_eq!(disk.wait(beyond)?.status, request::IOERR, "{layout:?}");
+        assert_eq!(disk.unanswered()?, 0);
+    }
+    let layout = Layout::default();
+    let range = Segment { sector: 8, sectors: 1, flags: 0 };
+    assert_eq!(disk.execute(0, Request::flush(), layout)?.status, request::OK);
+    if disk.features & WRITE_ZEROES != 0 {
+        assert_eq!(disk.execute(0, Request::write_zeroes(&[range]), layout)?.status, request::OK);
+        let zeroed = disk.execute(0, Request::read(8, 1024), layout)?.data;
+        assert!(zeroed[..512] == [0; 512] && zeroed[512..] == [byte; 512]);
+    }
+    if disk.features & DISCARD != 0 {
+        assert_eq!(disk.execute(0, Request::discard(&[range]), layout)?.status, request::OK);
+    }
+    let unknown = Request { kind: 99, ..Request::flush() };
+    assert_eq!(disk.execute(0, unknown, layout)?.status, request::UNSUPP);
+    disk.reset().map(drop)
+}
+
+/// Every combination of features, in every way.
+fn drive_all(machine: &Emulator, board: &Board, waits: &[Wait]) {
+    let memory = GuestMemory::new(board.ram.clone());
+    machine.qtest.irq_intercept_in(board.interrupts.0).expect("intercepted");
+    let disks = board.disks(&machine.qtest).expect("probed");
+    let [transport] = &disks[..] else { panic!("{} disks", disks.len()) };
+    let version = if transport.is_legacy() { 0 } else { VERSION_1 };
+    for &wait in waits {
+        for features in [FLUSH, KNOWN & !EVENT_IDX, KNOWN & !INDIRECT_DESC, KNOWN] {
+            let options = Options { features: features | version, queues: 3, queue_size: 64, wait };
+            drive(transport, &memory, options).unwrap_or_else(|error| panic!("{options:?}: {error}"));
+        }
+    }
+}
+
+const DISK: [&str; 8] = [
+    "-nodefaults",
+    "-m",
+    "16",
+    "-blockdev",
+    "file,node-name=disk,filename=disk.img,discard=unmap",
+    "-device",
+    "virtio-blk-device,drive=disk,num-queues=2,serial=serial",
+    "-S",
+];
+
+fn on_the_reference(machine: &[&str]) {
+    let Some(reference) = Reference::find() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    File::create(directory.path().join("disk.img")).and_then(|file| file.set_len(SIZE)).expect("an image");
+    let mut emulator = reference.start_in(directory, &[machine, &DISK].concat()).expect("QEMU");
+    emulator.qmp.execute("cont", serde_json::Value::Null).expect("running");
+    let waits = if reference.has_clock { &[Wait::Clock, Wait::Interrupt, Wait::Look][..] } else { &[Wait::Interrupt] };
+    drive_all(&emulator, &Board::microvm_of_qemu(), waits);
+    emulator.end().expect("a clean end");
+}
+
+#[test]
+fn the_driver_drives_a_legacy_disk_of_the_reference() {
+    on_the_reference(&["-M", "microvm"]);
+}
+
+#[test]
+fn the_driver_drives_a_modern_disk_of_the_reference() {
+    on_the_reference(&["-M", "microvm", "-global", "virtio-mmio.force-legacy=off"]);
 }

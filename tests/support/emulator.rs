@@ -120,6 +120,11 @@ impl Reference {
     /// Starts it. Without its accelerator `qtest` it gets a processor that halts at once.
     pub fn start(&self, options: &[impl AsRef<str>]) -> Result<Emulator, String> {
         let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
+        self.start_in(directory, options)
+    }
+
+    /// The same, in a directory that was prepared.
+    pub fn start_in(&self, directory: TempDir, options: &[impl AsRef<str>]) -> Result<Emulator, String> {
         let mut command = Command::new("qemu-system-x86_64");
         if self.has_clock {
             return Emulator::start_with(command, directory, options, "qtest");

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub mod board;
 pub mod certificates;
 pub mod daemon;
 pub mod emulator;
@@ -9,6 +10,7 @@ pub mod guest;
 pub mod peer;
 pub mod qmp;
 pub mod qtest;
+pub mod virtio_blk;
 
 use std::os::fd::AsFd;
 use std::time::Duration;

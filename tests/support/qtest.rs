@@ -219,7 +219,7 @@ impl Connection {
     /// Waits for a line that answers nothing.
     fn receive_change(&mut self) -> Result<(), NoMessage> {
         let line = self.receive()?;
-        let change = irq(&line).ok_or_else(|| NoMessage::Malformed(line))?;
+        let change = irq(&line).ok_or(NoMessage::Malformed(line))?;
         self.note(change);
         Ok(())
     }
@@ -251,10 +251,13 @@ impl Connection {
 }
 
 fn failure(error: io::Error) -> NoMessage {
-    match error.kind() {
-        io::ErrorKind::WouldBlock => NoMessage::Silence,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => NoMessage::Closed,
-        _ => NoMessage::Malformed(error.to_string()),
+    let kind = error.kind();
+    if kind == io::ErrorKind::WouldBlock {
+        NoMessage::Silence
+    } else if kind == io::ErrorKind::ConnectionReset || kind == io::ErrorKind::BrokenPipe {
+        NoMessage::Closed
+    } else {
+        NoMessage::Malformed(error.to_string())
     }
 }
 
