@@ -1,14 +1,14 @@
 //! Events on their way to every session that has negotiated.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Event, EventSink, Wire};
 use serde_json::Value;
 
 use crate::event::EventMessage;
-use crate::mailbox::{Mailbox, Notice};
+use crate::event_clock::{EventClock, HostClock};
+use crate::mailbox::Mailbox;
 use crate::outbox::{Outbox, SessionId};
 use crate::sync::Mutex;
 use crate::throttle::{Rule, Throttle};
@@ -16,15 +16,16 @@ use crate::throttle::{Rule, Throttle};
 /// Sends each event to every session.
 ///
 /// Never waits for a client, and takes no lock that is held over a system call or a command. Lock order: what the caller
-/// of [`EventSink::emit`] holds, then the broadcaster, then an outbox, then the mailbox of the event loop.
+/// of [`EventSink::emit`] holds, then the broadcaster, then an outbox, then the mailbox of the event loop or the clock.
 #[derive(Debug)]
 pub struct Broadcaster {
     mailbox: Arc<Mailbox>,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    clock: Arc<dyn EventClock>,
     throttle: Throttle<EventMessage>,
     /// Of the sessions that have negotiated.
     outboxes: Vec<Arc<Outbox>>,
@@ -33,7 +34,14 @@ struct State {
 impl Broadcaster {
     /// A broadcaster without sessions, which tells the event loop behind `mailbox` what to do.
     pub fn new(mailbox: Arc<Mailbox>) -> Self {
-        Self { mailbox, state: Mutex::default() }
+        let clock = Arc::new(HostClock::new(Arc::clone(&mailbox)));
+        let state = State { clock, throttle: Throttle::default(), outboxes: Vec::new() };
+        Self { mailbox, state: Mutex::new(state) }
+    }
+
+    /// From now on limits events by this clock. Before the first event.
+    pub fn follow(&self, clock: Arc<dyn EventClock>) {
+        self.state.lock().clock = clock;
     }
 
     /// Drops the events that the rate limit has delayed and that are of no interest once the machine was reset.
@@ -51,17 +59,16 @@ impl Broadcaster {
         self.state.lock().outboxes.retain(|outbox| outbox.session() != session);
     }
 
-    /// When [`Self::expire`] has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.state.lock().throttle.deadline()
-    }
-
-    /// Sends the delayed events whose time has come.
-    pub fn expire(&self, now: Instant) {
+    /// Sends the delayed events whose time has come. For the clock to call.
+    pub fn expire(&self) {
         let mut state = self.state.lock();
+        let now = state.clock.now();
         for message in state.throttle.expire(now) {
             state.send(&message);
         }
+        state.clock.wake_at(state.throttle.deadline());
+        drop(state);
+        self.mailbox.wake();
     }
 
     /// Sends an event now or later.
@@ -69,11 +76,12 @@ impl Broadcaster {
         let data = event.data().map_or(Value::Null, Wire::value);
         let mut state = self.state.lock();
         let deadline = state.throttle.deadline();
-        if let Some(message) = state.throttle.admit(Instant::now(), rule, &data, message) {
+        let now = state.clock.now();
+        if let Some(message) = state.throttle.admit(now, rule, &data, message) {
             state.send(&message);
         }
         if state.throttle.deadline() != deadline {
-            self.mailbox.leave(Notice::Deadline);
+            state.clock.wake_at(state.throttle.deadline());
         }
     }
 }
@@ -100,9 +108,11 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mailbox::Notice;
     use crate::options::Options;
     use crate::throttle::PERIOD;
     use serde_json::json;
+    use std::time::Duration;
 
     struct Happening {
         name: &'static str,
@@ -121,15 +131,43 @@ mod tests {
 
     const AT: Timestamp = Timestamp { seconds: 1, microseconds: 2 };
 
+    /// A clock that a test moves.
+    #[derive(Debug, Default)]
+    struct Driven {
+        now: Mutex<Duration>,
+        deadline: Mutex<Option<Duration>>,
+    }
+
+    impl EventClock for Driven {
+        fn now(&self) -> Duration {
+            *self.now.lock()
+        }
+
+        fn wake_at(&self, deadline: Option<Duration>) {
+            *self.deadline.lock() = deadline;
+        }
+    }
+
     struct Bench {
         mailbox: Arc<Mailbox>,
+        clock: Arc<Driven>,
         broadcaster: Broadcaster,
     }
 
     impl Bench {
         fn new() -> Self {
             let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-            Self { broadcaster: Broadcaster::new(Arc::clone(&mailbox)), mailbox }
+            let (broadcaster, clock) = (Broadcaster::new(Arc::clone(&mailbox)), Arc::<Driven>::default());
+            broadcaster.follow(clock.clone());
+            Self { broadcaster, clock, mailbox }
+        }
+
+        /// Lets time pass until `end`.
+        fn pass_until(&self, end: Duration) {
+            *self.clock.now.lock() = end;
+            if self.clock.deadline.lock().is_some_and(|deadline| deadline <= end) {
+                self.broadcaster.expire();
+            }
         }
 
         fn session(&self, id: u64) -> Arc<Outbox> {
@@ -180,16 +218,35 @@ mod tests {
     }
 
     #[test]
-    fn a_delayed_event_sets_a_deadline_and_goes_out_when_it_is_over() {
+    fn a_delayed_event_goes_out_when_its_clock_says_so_and_wakes_the_loop() {
         let bench = Bench::new();
         let outbox = bench.session(1);
         bench.error("report");
         bench.error("report");
         assert_eq!(queued(&outbox).matches("event").count(), 1);
-        let deadline = bench.broadcaster.deadline().expect("one waits");
-        bench.broadcaster.expire(deadline);
+        assert_eq!(*bench.clock.deadline.lock(), Some(PERIOD));
+        bench.pass_until(PERIOD - Duration::from_nanos(1));
+        bench.broadcaster.expire();
+        assert_eq!(queued(&outbox), "");
+        bench.mailbox.collect(&mut Vec::new());
+        assert!(bench.mailbox.may_sleep());
+        bench.pass_until(PERIOD);
+        let mut notices = Vec::new();
+        bench.mailbox.collect(&mut notices);
+        assert!(matches!(*notices, [Notice::Output(SessionId(1))]));
         assert_eq!(queued(&outbox).matches("event").count(), 1);
-        assert_eq!(bench.broadcaster.deadline(), None);
+        assert_eq!(*bench.clock.deadline.lock(), None);
+    }
+
+    #[test]
+    fn by_itself_it_follows_the_host_s_clock_whose_deadlines_the_loop_keeps() {
+        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+        let bench = Bench { broadcaster: Broadcaster::new(Arc::clone(&mailbox)), clock: Arc::default(), mailbox };
+        bench.error("report");
+        bench.error("report");
+        let mut notices = Vec::new();
+        bench.mailbox.collect(&mut notices);
+        assert!(matches!(*notices, [Notice::Deadline(Some(_))]));
     }
 
     #[test]
@@ -202,7 +259,7 @@ mod tests {
         assert_eq!(queued(&outbox).matches("event").count(), 2);
         bench.error("report");
         bench.broadcaster.reset();
-        bench.broadcaster.expire(Instant::now() + PERIOD);
+        bench.pass_until(2 * PERIOD);
         assert_eq!(queued(&outbox), "");
     }
 }

@@ -172,8 +172,9 @@ impl EventLoop {
     }
 
     fn keep_deadlines(&mut self, now: Instant) {
-        self.broadcaster.expire(now);
-        self.delayed_until = self.broadcaster.deadline();
+        if self.delayed_until.take_if(|deadline| *deadline <= now).is_some() {
+            self.broadcaster.expire();
+        }
         self.resume_listeners(|deadline| deadline <= now);
         for index in 0..self.connectors.len() {
             let source = connector_source(index);
@@ -223,7 +224,7 @@ impl EventLoop {
                 }
                 self.serve(session, false, shared);
             }
-            Notice::Deadline => self.delayed_until = self.broadcaster.deadline(),
+            Notice::Deadline(deadline) => self.delayed_until = deadline,
             Notice::Call(call) => call(),
             Notice::Shutdown => self.begin_to_end(shared),
         }

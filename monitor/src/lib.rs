@@ -18,6 +18,7 @@ mod connection;
 pub mod control;
 pub mod dispatcher;
 pub mod event;
+mod event_clock;
 mod event_loop;
 mod greeting;
 mod hmp;
@@ -38,6 +39,7 @@ mod transport;
 mod workers;
 
 pub use broadcaster::Broadcaster;
+pub use event_clock::EventClock;
 pub use greeting::Version;
 pub use options::{Mode, Options};
 pub use preconfig::Preconfig;

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::mem::{swap, take};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{read, write};
@@ -21,8 +22,8 @@ pub enum Notice {
     Overflow(SessionId),
     /// The command of this session that ran on another thread has been answered.
     Answered(SessionId),
-    /// The time of the next delayed event has changed.
-    Deadline,
+    /// When the next delayed event is due has changed to this.
+    Deadline(Option<Instant>),
     /// To be called once the commands that run have been answered.
     Call(Box<dyn FnOnce() + Send>),
     /// The server is to end.
@@ -126,13 +127,13 @@ mod tests {
     #[test]
     fn a_notice_wakes_only_a_loop_that_sleeps() {
         let mailbox = Mailbox::new().expect("eventfd");
-        mailbox.post(Notice::Deadline);
+        mailbox.post(Notice::Deadline(None));
         assert!(!is_readable(&mailbox));
         assert!(!mailbox.may_sleep(), "a notice waits");
         assert_eq!(collected(&mailbox), 1);
 
         assert!(mailbox.may_sleep());
-        mailbox.post(Notice::Deadline);
+        mailbox.post(Notice::Deadline(None));
         mailbox.post(Notice::Shutdown);
         assert!(is_readable(&mailbox));
         mailbox.rearm();
@@ -145,7 +146,7 @@ mod tests {
         let mailbox = Mailbox::new().expect("eventfd");
         assert!(mailbox.may_sleep());
         assert_eq!(collected(&mailbox), 0);
-        mailbox.post(Notice::Deadline);
+        mailbox.post(Notice::Deadline(None));
         assert!(!is_readable(&mailbox));
     }
 }

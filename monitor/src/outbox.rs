@@ -258,7 +258,7 @@ mod tests {
         let name = |notice| match notice {
             Notice::Output(_) => "output",
             Notice::Overflow(_) => "overflow",
-            Notice::Answered(_) | Notice::Deadline | Notice::Call(_) | Notice::Shutdown => "other",
+            Notice::Answered(_) | Notice::Deadline(_) | Notice::Call(_) | Notice::Shutdown => "other",
         };
         notices.into_iter().map(name).collect()
     }

@@ -10,7 +10,7 @@
 //! all that a late report ever is.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ pub struct Throttle<E> {
 #[derive(Debug)]
 struct Window<E> {
     key: Key,
-    ends: Instant,
+    ends: Duration,
     pending: Option<E>,
 }
 
@@ -87,7 +87,7 @@ impl<E> Default for Throttle<E> {
 
 impl<E> Throttle<E> {
     /// Takes an event that is limited by `rule`. Returns it if it is to go out now.
-    pub fn admit(&mut self, now: Instant, rule: &'static Rule, data: &Value, event: E) -> Option<E> {
+    pub fn admit(&mut self, now: Duration, rule: &'static Rule, data: &Value, event: E) -> Option<E> {
         self.windows.retain(|window| window.ends > now || window.pending.is_some());
         let key = Key::of(rule, data);
         let window = self.windows.iter_mut().find(|window| window.key == key);
@@ -109,12 +109,12 @@ impl<E> Throttle<E> {
     }
 
     /// When [`Self::expire`] has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Duration> {
         self.windows.iter().find(|window| window.pending.is_some()).map(|window| window.ends)
     }
 
     /// Ends the windows whose time is over. Returns the events that waited in them, the one that waited longest first.
-    pub fn expire(&mut self, now: Instant) -> Vec<E> {
+    pub fn expire(&mut self, now: Duration) -> Vec<E> {
         let mut due = Vec::new();
         while let Some(window) = self.windows.pop_front_if(|window| window.ends <= now) {
             if let Some(event) = window.pending {
@@ -144,34 +144,33 @@ mod tests {
     /// A throttle, its clock in milliseconds, and what it has let out: when, and what.
     struct Bench {
         throttle: Throttle<u32>,
-        start: Instant,
         now: u64,
         out: Vec<(u64, u32)>,
     }
 
     impl Bench {
         fn new() -> Self {
-            Self { throttle: Throttle::default(), start: Instant::now(), now: 0, out: Vec::new() }
+            Self { throttle: Throttle::default(), now: 0, out: Vec::new() }
         }
 
-        fn instant(&self) -> Instant {
-            self.start + Duration::from_millis(self.now)
+        fn time(&self) -> Duration {
+            Duration::from_millis(self.now)
         }
 
         fn error(&mut self, path: &str, reason: &str, action: &str, event: u32) {
             let rule = Rule::of("BLOCK_IO_ERROR").expect("limited");
             let data = json!({"qom-path": path, "device": event.to_string(), "reason": reason, "action": action});
-            let out = self.throttle.admit(self.instant(), rule, &data, event);
+            let out = self.throttle.admit(self.time(), rule, &data, event);
             self.out.extend(out.map(|event| (self.now, event)));
         }
 
         /// Lets time pass, with every deadline kept.
         fn pass(&mut self, milliseconds: u64) {
             let end = self.now + milliseconds;
-            let millis = |at: Instant| u64::try_from((at - self.start).as_millis()).expect("small");
+            let millis = |at: Duration| u64::try_from(at.as_millis()).expect("small");
             while let Some(deadline) = self.throttle.deadline().map(millis).filter(|&deadline| deadline <= end) {
                 self.now = deadline;
-                let due = self.throttle.expire(self.start + Duration::from_millis(deadline));
+                let due = self.throttle.expire(Duration::from_millis(deadline));
                 self.out.extend(due.into_iter().map(|event| (deadline, event)));
             }
             self.now = end;
@@ -251,7 +250,7 @@ mod tests {
         let mut bench = Bench::new();
         let rule = Rule::of("WATCHDOG").expect("limited");
         let expire = |bench: &mut Bench, action: &str, event| {
-            let out = bench.throttle.admit(bench.instant(), rule, &json!({ "action": action }), event);
+            let out = bench.throttle.admit(bench.time(), rule, &json!({ "action": action }), event);
             bench.out.extend(out.map(|event| (bench.now, event)));
         };
         expire(&mut bench, "reset", 1);
@@ -283,7 +282,7 @@ mod tests {
         bench.now = 3 * SECOND;
         bench.error("/b", "eio", "report", 4);
         assert_eq!(bench.out, [(0, 1), (0, 3), (3 * SECOND, 4)]);
-        assert_eq!(bench.throttle.expire(bench.instant()), [2]);
+        assert_eq!(bench.throttle.expire(bench.time()), [2]);
     }
 
     #[derive(Clone, Debug)]
