@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -42,6 +43,7 @@ pub struct BlockBackend {
     io_status: Mutex<BlockDeviceIoStatus>,
     statistics: Statistics,
     watcher: Mutex<Option<Weak<dyn Watcher>>>,
+    write_cache: AtomicBool,
 }
 
 /// What a backend is made of.
@@ -72,6 +74,7 @@ impl BlockBackend {
             io_status: Mutex::new(BlockDeviceIoStatus::Ok),
             statistics: Statistics::default(),
             watcher: Mutex::default(),
+            write_cache: AtomicBool::new(true),
         }
     }
 
@@ -101,6 +104,16 @@ impl BlockBackend {
     /// Whether writes are refused.
     pub fn read_only(&self) -> bool {
         self.node.read_only()
+    }
+
+    /// Whether writes need a flush to be on stable storage: so it is unless it was [set](Self::set_write_cache) otherwise.
+    pub fn write_cache(&self) -> bool {
+        self.write_cache.load(Ordering::Relaxed)
+    }
+
+    /// Turns the write cache on or off, for requests that are made from now on.
+    pub fn set_write_cache(&self, on: bool) {
+        self.write_cache.store(on, Ordering::Relaxed);
     }
 
     /// Executes a request on the calling thread. While the VM is stopped it waits instead; after an error with the action
@@ -188,17 +201,18 @@ impl BlockBackend {
     }
 
     fn perform(&self, operation: &Operation) -> Answer {
+        let through = !self.write_cache();
         match *operation {
             Operation::Read { offset, length } => {
                 let mut data = vec![0; length];
                 self.node.read(offset, &mut data)?;
                 return Ok(data);
             }
-            Operation::Write { offset, ref data, fua } => self.node.write(offset, data, fua)?,
+            Operation::Write { offset, ref data, fua } => self.node.write(offset, data, fua || through)?,
             Operation::Flush => self.node.flush()?,
             Operation::Discard { offset, length } => self.node.discard(offset, length)?,
             Operation::WriteZeroes { offset, length, fua, unmap } => {
-                self.node.write_zeroes(offset, length, unmap, fua)?;
+                self.node.write_zeroes(offset, length, unmap, fua || through)?;
             }
         }
         Ok(Vec::new())
@@ -313,13 +327,15 @@ impl BlockBackend {
 
     /// As `query-block` shows it.
     pub fn info(&self) -> BlockInfo {
+        let mut inserted = self.node.info();
+        inserted.cache.writeback = self.write_cache();
         BlockInfo {
             device: self.device.clone(),
             qdev: Some(self.qom_path.clone()),
             r#type: "unknown".into(),
             removable: false,
             locked: false,
-            inserted: Some(self.node.info()),
+            inserted: Some(inserted),
             io_status: self.policy.may_stop().then(|| *self.io_status.lock()),
         }
     }

@@ -8,6 +8,7 @@ use vl::sync::Mutex;
 use vl::{Observer, Transaction, Vm};
 
 use crate::backend::{BackendOptions, BlockBackend, node_stats};
+use crate::drive::{Drive, DriveOptions, Drives, OnError};
 use crate::error::message;
 use crate::fdset::FdSets;
 use crate::graph::Graph;
@@ -17,7 +18,19 @@ use crate::workers::Workers;
 pub struct Block {
     vm: Arc<Vm>,
     graph: Graph,
+    drives: Drives,
     backends: Arc<Backends>,
+}
+
+/// The disk of a device.
+#[derive(Debug)]
+pub struct DeviceOptions<'a> {
+    /// The device, as BLOCK_IO_ERROR names it.
+    pub qom_path: String,
+    /// A drive that nobody uses, or a node.
+    pub drive: &'a str,
+    /// What to do about errors; what is not said here is as the drive says, or by default.
+    pub on_error: OnError,
 }
 
 /// Backends are told of every change of the run state, before anybody who depends on disks at start, after them at stop.
@@ -32,7 +45,7 @@ impl Block {
     pub fn new(vm: Arc<Vm>) -> Self {
         let backends = Arc::new(Backends::default());
         vm.observe(PRIORITY, backends.clone());
-        Self { vm, graph: Graph::default(), backends }
+        Self { vm, graph: Graph::default(), drives: Drives::default(), backends }
     }
 
     /// The nodes.
@@ -55,13 +68,55 @@ impl Block {
     /// # Errors
     /// The system refuses a thread.
     pub fn add_backend(&self, options: BackendOptions) -> Result<Arc<BlockBackend>, Error> {
-        let workers = Workers::new().map_err(|error| Error::generic(message(&error)))?;
+        Ok(self.add_backend_with(workers()?, options))
+    }
+
+    /// Opens a drive, for a device to come.
+    ///
+    /// # Errors
+    /// Its name is taken or none at all, or its disk can't be opened.
+    pub fn add_drive(&self, options: DriveOptions) -> Result<(), Error> {
+        self.drives.add(options, &self.graph, |id| self.backends.of_device(id).is_some())
+    }
+
+    /// A new backend for a device, which takes a drive, or uses a node for writing if that can be written to.
+    ///
+    /// # Errors
+    /// There is no such drive or node, the drive is empty or in use, or the policy makes no sense. A drive stays then.
+    pub fn add_device(&self, options: DeviceOptions<'_>) -> Result<Arc<BlockBackend>, Error> {
+        let DeviceOptions { qom_path, drive: name, on_error } = options;
+        let workers = workers()?;
+        let Some(drive) = self.drives.take(name) else {
+            if self.backends.of_device(name).is_some() {
+                return Err(Error::generic(format!("Drive '{name}' is already in use by another device")));
+            }
+            let policy = on_error.policy()?;
+            let writable = self.graph.node(name).is_some_and(|node| !node.read_only());
+            let node = self.graph.attach(name, writable, &format!("device '{qom_path}'"))?;
+            let device = String::new();
+            return Ok(self.add_backend_with(workers, BackendOptions { qom_path, device, node, policy }));
+        };
+        match (drive.node, on_error.or(drive.on_error).policy()) {
+            (Some(node), Ok(policy)) => {
+                let options = BackendOptions { qom_path, device: drive.id, node, policy };
+                let backend = self.add_backend_with(workers, options);
+                backend.set_write_cache(drive.write_cache);
+                Ok(backend)
+            }
+            (node, policy) => {
+                self.drives.put_back(Drive { node, ..drive });
+                policy.and(Err(Error::generic(format!("Device needs media, but drive '{name}' is empty"))))
+            }
+        }
+    }
+
+    fn add_backend_with(&self, workers: Workers, options: BackendOptions) -> Arc<BlockBackend> {
         // In one transaction, for it must neither miss a stop nor start out running in a stopped VM.
-        Ok(self.vm.transaction(|tx| {
+        self.vm.transaction(|tx| {
             let backend = Arc::new(BlockBackend::new(options, self.vm.clone(), workers, tx.is_live()));
             self.backends.0.lock().push(backend.clone());
             backend
-        }))
+        })
     }
 
     /// Removes a backend whose last request was answered, and frees its node, whoever still looks at the backend.
@@ -84,6 +139,10 @@ impl Block {
 impl Backends {
     fn all(&self) -> Vec<Arc<BlockBackend>> {
         self.0.lock().clone()
+    }
+
+    fn of_device(&self, device: &str) -> Option<Arc<BlockBackend>> {
+        self.0.lock().iter().find(|backend| !device.is_empty() && backend.device() == device).cloned()
     }
 }
 
@@ -111,6 +170,11 @@ impl Observer for Backends {
 
 impl Commands for Block {
     fn blockdev_add(&self, arguments: BlockdevOptions) -> Result<(), Error> {
+        if let Some(name) = arguments.node_name.as_deref()
+            && (self.drives.has(name) || self.backends.of_device(name).is_some())
+        {
+            return Err(Error::generic(format!("node-name={name} is conflicting with a device id")));
+        }
         self.graph.add(arguments)
     }
 
@@ -125,10 +189,12 @@ impl Commands for Block {
     fn block_resize(&self, device: Option<String>, node_name: Option<String>, size: i64) -> Result<(), Error> {
         match (device, node_name) {
             (Some(device), None) => {
-                let backends = self.backends.all();
-                let backend = backends.iter().find(|backend| !device.is_empty() && backend.device() == device);
-                let backend = backend.ok_or_else(|| no_device(&device))?;
-                self.resize(backend.node().name(), size)
+                let of_drive =
+                    self.drives.look(&device, |drive| drive.node.as_deref().map(|node| node.name().to_owned()));
+                let of_backend = || Some(Some(self.backends.of_device(&device)?.node().name().to_owned()));
+                let node = of_drive.or_else(of_backend).ok_or_else(|| no_device(&device))?;
+                let empty = || Error::generic(format!("Device '{device}' has no medium"));
+                self.resize(&node.ok_or_else(empty)?, size)
             }
             (None, Some(node_name)) => self.resize(&node_name, size),
             (Some(_), Some(_)) | (None, None) => Err(Error::generic("Need exactly one of 'device' and 'node-name'")),
@@ -136,7 +202,8 @@ impl Commands for Block {
     }
 
     fn query_block(&self) -> Result<Vec<BlockInfo>, Error> {
-        Ok(self.backends.all().iter().map(|backend| backend.info()).collect())
+        let backends = self.backends.all();
+        Ok(self.drives.info().into_iter().chain(backends.iter().map(|backend| backend.info())).collect())
     }
 
     fn query_named_block_nodes(&self, _flat: Option<bool>) -> Result<Vec<BlockDeviceInfo>, Error> {
@@ -145,10 +212,15 @@ impl Commands for Block {
 
     fn query_blockstats(&self, query_nodes: Option<bool>) -> Result<Vec<BlockStats>, Error> {
         if query_nodes != Some(true) {
-            return Ok(self.backends.all().iter().map(|backend| backend.stats()).collect());
+            let backends = self.backends.all();
+            return Ok(self.drives.stats().into_iter().chain(backends.iter().map(|backend| backend.stats())).collect());
         }
         Ok(self.graph.nodes().iter().map(|node| node_stats(node)).collect())
     }
+}
+
+fn workers() -> Result<Workers, Error> {
+    Workers::new().map_err(|error| Error::generic(message(&error)))
 }
 
 fn no_device(device: &str) -> Error {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use qapi_schema::Error;
 use qapi_schema::block_core::BlockdevOptions;
 
@@ -15,6 +15,7 @@ use crate::fdset::FdSets;
 use crate::node::{Node, NodeReopening};
 pub use attachment::Attachment;
 use definition::{Child, Definition};
+pub(crate) use name::is_well_formed;
 use registry::Registry;
 
 mod attachment;
@@ -51,19 +52,37 @@ impl Graph {
     /// # Errors
     /// A name or an option is wrong, or an image can't be opened.
     pub fn add(&self, options: BlockdevOptions) -> Result<(), Error> {
-        let mut definition = Definition::top_level(options, &self.fdsets)?;
+        let definition = Definition::top_level(options, &self.fdsets)?;
         if definition.name.is_none() {
             return Err(Error::generic("'node-name' must be specified for the root node"));
         }
+        self.enter(definition).map(drop)
+    }
+
+    /// Creates a node that stays as long as somebody uses it, under a generated name if it has none. The first who does is
+    /// `user`, for writing if the node can be written to.
+    ///
+    /// # Errors
+    /// As of [`add`](Self::add), or another process uses the image.
+    pub fn open(&self, options: BlockdevOptions, user: &str) -> Result<Attachment, Error> {
+        let (node, _changes) = self.enter(Definition::top_level(options, &self.fdsets)?)?;
+        let attached = self.attach(node.name(), !node.read_only(), user);
+        let unused = self.registry.remove_unless_used(node.name());
+        drop(unused);
+        attached
+    }
+
+    /// Builds nodes and enters them, the monitor's for now. Nobody else changes the graph before the guard is dropped.
+    fn enter(&self, mut definition: Definition) -> Result<(Arc<Node>, MutexGuard<'_, ()>), Error> {
         // Whoever waits here, for a FIFO perhaps, keeps nobody from changing the graph.
         build::check_names(&definition, &self.registry)?;
         definition.load()?;
-        let _changes = self.changes.lock();
+        let changes = self.changes.lock();
         // Somebody else may have taken a name meanwhile.
         build::check_names(&definition, &self.registry)?;
-        let new = build::build(definition, &self.registry)?;
-        self.registry.enter(new);
-        Ok(())
+        let (node, beneath) = build::build(definition, &self.registry)?;
+        self.registry.enter(Arc::clone(&node), beneath);
+        Ok((node, changes))
     }
 
     /// `blockdev-del`: removes a node that nobody uses, and those defined in place that nobody uses then.

@@ -8,6 +8,7 @@
 //! - [`backend`]: runs requests, or makes them wait: the only place that knows [`policy`], io-status and statistics. Its
 //!   [`queue`] says who waits, its [`workers`] retry what waited.
 //! - [`disk`]: what of it guest-facing code sees.
+//! - [`drive`]: disks that wait for their device.
 //! - [`graph`] and [`node`]: named nodes, and what all drivers have in common.
 //! - [`driver`]: what stores the bytes; [`fdset`]: descriptors to open images from, handed over by clients.
 //! - [`error`]: what a driver's error is called on the wire.
@@ -17,6 +18,7 @@ pub mod backend;
 pub mod block;
 mod crew;
 pub mod disk;
+pub mod drive;
 pub mod driver;
 pub mod error;
 pub mod export;

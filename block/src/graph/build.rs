@@ -9,12 +9,12 @@ use super::name;
 use super::registry::Registry;
 use crate::node::Node;
 
-/// Opens what is defined; the node of the definition itself comes last. The caller has checked its names and keeps others
-/// from changing the graph.
-pub(super) fn build(definition: Definition, registry: &Registry) -> Result<Vec<Arc<Node>>, Error> {
-    let mut new = Vec::new();
-    build_onto(definition, registry, &mut new)?;
-    Ok(new)
+/// Opens what is defined: the node of the definition itself, and those beneath it that are new, the lowest first. The caller
+/// has checked the names and keeps others from changing the graph.
+pub(super) fn build(definition: Definition, registry: &Registry) -> Result<(Arc<Node>, Vec<Arc<Node>>), Error> {
+    let mut beneath = Vec::new();
+    let node = build_onto(definition, registry, &mut beneath)?;
+    Ok((node, beneath))
 }
 
 /// Checks all names of a definition: that they are well formed, and free.
@@ -40,14 +40,16 @@ fn check_names_below<'a>(
     }
 }
 
-fn build_onto(definition: Definition, registry: &Registry, new: &mut Vec<Arc<Node>>) -> Result<Arc<Node>, Error> {
+fn build_onto(definition: Definition, registry: &Registry, beneath: &mut Vec<Arc<Node>>) -> Result<Arc<Node>, Error> {
     let Definition { name, settings, driver } = definition;
     let driver = driver.with_child(|child| match child {
         Child::Reference(name) => registry.lookup(&name),
-        Child::Definition(child) => build_onto(*child, registry, new),
+        Child::Definition(child) => {
+            let child = build_onto(*child, registry, beneath)?;
+            beneath.push(Arc::clone(&child));
+            Ok(child)
+        }
     })?;
     let name = name.unwrap_or_else(|| registry.generate_name());
-    let node = Node::new(name, driver.open()?, settings)?;
-    new.push(Arc::clone(&node));
-    Ok(node)
+    Node::new(name, driver.open()?, settings)
 }

@@ -19,7 +19,7 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
 }
 
 /// A letter, then letters, digits, `-`, `.`, `_`.
-fn is_well_formed(name: &str) -> bool {
+pub(crate) fn is_well_formed(name: &str) -> bool {
     let (first, mut rest) = match name.as_bytes() {
         [first, rest @ ..] => (first, rest.iter()),
         [] => return false,

@@ -60,15 +60,15 @@ impl Registry {
         position(&entries, node.name()).is_some_and(|at| !entries[at].owned_by_monitor)
     }
 
-    /// Enters the nodes of one definition, each after the one beneath it. The last one is the monitor's.
-    pub(super) fn enter(&self, new: Vec<Arc<Node>>) {
+    /// Enters the nodes of one definition: one that is the monitor's, and those new beneath it, the lowest first.
+    pub(super) fn enter(&self, node: Arc<Node>, beneath: Vec<Arc<Node>>) {
         let mut entries = self.entries.lock();
-        let last = new.len().saturating_sub(1);
-        for (at, node) in new.into_iter().enumerate() {
+        let beneath = beneath.into_iter().map(|node| (node, false));
+        for (node, owned_by_monitor) in beneath.chain([(node, true)]) {
             let user = format!("node '{}'", node.name());
             let child = node.child().and_then(|child| position(&entries, child.name()));
             let uses_child_as = child.map(|child| self.add_user(&mut entries[child], &user));
-            entries.push(Entry { node, owned_by_monitor: at == last, users: Vec::new(), uses_child_as });
+            entries.push(Entry { node, owned_by_monitor, users: Vec::new(), uses_child_as });
         }
     }
 
@@ -85,6 +85,15 @@ impl Registry {
         }
         entries[at].owned_by_monitor = false;
         Ok(take_unused(&mut entries, name))
+    }
+
+    /// Removes a node, and what goes with it, from now on if nobody uses it, or else when its last user leaves.
+    pub(super) fn remove_unless_used(&self, name: &str) -> Vec<Arc<Node>> {
+        let mut entries = self.entries.lock();
+        if let Some(at) = position(&entries, name) {
+            entries[at].owned_by_monitor = false;
+        }
+        take_unused(&mut entries, name)
     }
 
     /// Adds a user of a node.
