@@ -13,6 +13,8 @@ pub enum Directive {
     AddFd,
     /// Create a block node.
     Blockdev,
+    /// Open a disk under a name, for a device.
+    Drive,
     /// Create an object that others refer to.
     Object,
     /// Create a character device for monitors.
@@ -103,6 +105,16 @@ pub const OPTIONS: &[Spec] = &[
         help: "create a block node, as the QMP command blockdev-add does",
         example: "--blockdev file,node-name=disk0,filename=disk.img",
         directive: Directive::Blockdev,
+        phase: Phase::Nodes,
+    },
+    Spec {
+        names: &["drive"],
+        value: Some("if=none,id=<id>,format=<driver>,file=<path>|null-co://[,cache=<mode>][,<key>=<value>...]"),
+        help: "open a disk under a name, for a device with drive=<id>; also cache=writeback|none|writethrough|directsync\
+               |unsafe, werror=report|ignore|enospc|stop, rerror=report|ignore|stop, read-only=on|off, \
+               discard=ignore|unmap, and the keys of --blockdev, those of the file beneath as file.<key>",
+        example: "-drive if=none,id=drive0,file=disk.img,format=raw",
+        directive: Directive::Drive,
         phase: Phase::Nodes,
     },
     Spec {

@@ -26,7 +26,7 @@ use crate::machine::{Machine, PACKAGE};
 use crate::monitor_options::MonitorOptions;
 use crate::notify::{Stage, notify};
 use crate::pidfile::Pidfile;
-use crate::{background, identity, trace};
+use crate::{background, drive_options, identity, trace};
 
 /// Runs the daemon with these arguments.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -86,6 +86,7 @@ fn answer(given: &Given) -> Option<String> {
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
         Directive::AddFd
         | Directive::Blockdev
+        | Directive::Drive
         | Directive::Export
         | Directive::Object
         | Directive::Chardev
@@ -137,6 +138,10 @@ impl Setup {
             Directive::Blockdev => {
                 let options = Argument::parse(value, Some("driver")).and_then(Argument::into).map_err(text)?;
                 self.machine.block().blockdev_add(options).map_err(text)
+            }
+            Directive::Drive => {
+                let options = drive_options::parse(value).map_err(text)?;
+                self.machine.block().add_drive(options).map_err(text)
             }
             Directive::Export => {
                 let options = Argument::parse(value, Some("type")).and_then(Argument::into).map_err(text)?;

@@ -27,7 +27,15 @@ impl Argument {
             let value = monitor::json::parse(text).map_err(|error| Error::generic(error.to_string()))?;
             return Ok(Self { value, dialect: Dialect::Json });
         }
-        let value = keyval(text, implied).map_err(|error| Error::generic(error.to_string()))?;
+        Self::from_pairs(pairs(text, implied)?)
+    }
+
+    /// Makes a tree of keys with dots in them.
+    ///
+    /// # Errors
+    /// A key is none, or two of them make no sense together.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Self, Error> {
+        let value = tree(pairs).map_err(|error| Error::generic(error.to_string()))?;
         Ok(Self { value, dialect: Dialect::Keyval })
     }
 
@@ -85,8 +93,12 @@ enum Tree {
 /// Deeper nesting than this is a mistake, and would be one for whoever walks the tree.
 const MOST_LEVELS: usize = 64;
 
-fn keyval(text: &str, implied: Option<&str>) -> Result<Value, KeyvalError> {
-    let mut root = BTreeMap::new();
+/// Reads `key=value,...` without a look at the keys. `implied` is the key that the first value may go without.
+///
+/// # Errors
+/// A value has no key.
+pub fn pairs(text: &str, implied: Option<&str>) -> Result<Vec<(String, String)>, Error> {
+    let mut pairs = Vec::new();
     let mut rest = text;
     let mut implied = implied;
     while !rest.is_empty() {
@@ -98,12 +110,20 @@ fn keyval(text: &str, implied: Option<&str>) -> Result<Value, KeyvalError> {
                 head
             }
             (None, Some(implied)) => implied,
-            (None, None) => return Err(KeyvalError::NoKey(head.to_owned())),
+            (None, None) => return Err(Error::generic(KeyvalError::NoKey(head.to_owned()).to_string())),
         };
         implied = None;
         let (value, tail) = value(rest);
         rest = tail;
-        insert(&mut root, key, value)?;
+        pairs.push((key.to_owned(), value));
+    }
+    Ok(pairs)
+}
+
+fn tree(pairs: impl IntoIterator<Item = (String, String)>) -> Result<Value, KeyvalError> {
+    let mut root = BTreeMap::new();
+    for (key, value) in pairs {
+        insert(&mut root, &key, value)?;
     }
     finish(Tree::Inner(root), "")
 }
@@ -181,7 +201,8 @@ mod tests {
     use serde_json::json;
 
     fn parsed(text: &str) -> Result<Value, String> {
-        keyval(text, Some("type")).map_err(|error| error.to_string())
+        let argument = pairs(text, Some("type")).and_then(Argument::from_pairs);
+        argument.map(|argument| argument.value).map_err(|error| error.desc().to_owned())
     }
 
     #[test]

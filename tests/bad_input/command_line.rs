@@ -83,6 +83,11 @@ fn a_value_that_is_malformed_is_quoted() {
             (&["--blockdev", "null-co,a.b=1,a=2"], "--blockdev: Parameters 'a.*' used inconsistently"),
             (&["--blockdev", "{\"driver\": "], "--blockdev: JSON parse error, premature end of input"),
             (&["--blockdev", "{} {}"], "--blockdev: Expecting at most one JSON value"),
+            (&["-drive", "file=a,format=raw"], "--drive: Parameter 'if' is missing: only if=none is supported"),
+            (&["-drive", "if=none,file=a"], "--drive: Parameter 'format' is missing: ..."),
+            (&["-drive", "if=none,file=none,format=raw"], "--drive: Could not open 'none': No such file or directory"),
+            (&["-drive", "if=none,id=0,file=null-co://,format=raw"], "--drive: Parameter 'id' expects an identifier"),
+            (&["-drive", "if=none,id=d", "-drive", "if=none,id=d"], "--drive: Device with id 'd' already exists"),
             (&["--chardev", "pty,id=c"], "--chardev: 'pty' is not a valid char driver name"),
             (&["--chardev", "socket,path=q"], "--chardev: Parameter 'id' is missing"),
             (
