@@ -149,6 +149,7 @@ impl Machine {
         let control = Arc::new(Control::new(Version::of_package(PACKAGE), names.concat(), &INTROSPECTION, quit));
         let preconfig = server.preconfig();
         let built = !preconfig.is_on();
+        let phase = Arc::clone(&preconfig);
         let of_machine = Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), start_guest });
         let fdsets = Arc::clone(block.fdsets());
         let commands = Arc::new_cyclic(|table: &Weak<CommandTable>| {
@@ -165,7 +166,8 @@ impl Machine {
             commands.extend(qom::commands(&objects));
             let fdsets = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
             commands.extend(Command::for_each_client(fdset::commands, fdsets));
-            let misc = move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table));
+            let misc =
+                move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table), Arc::clone(&phase));
             commands.extend(Command::for_each_client(misc::commands, misc));
             commands
         });

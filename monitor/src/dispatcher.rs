@@ -16,6 +16,9 @@ use crate::workers::Workers;
 /// Memory that is kept to write answers in.
 const KEPT: usize = 64 << 10;
 
+/// How people's lines arrive.
+const HUMAN: &str = "human-monitor-command";
+
 /// Runs commands for every session. No lock is held while one runs.
 pub struct Dispatcher {
     commands: Arc<CommandTable>,
@@ -42,7 +45,7 @@ impl Dispatcher {
     /// Answers a request: at once, or if the command may block, from a worker. One to be executed out-of-band never
     /// waits for a worker: the schema has no command that allows it and may block.
     pub fn run(&mut self, request: Request, outbox: &Arc<Outbox>) -> Progress {
-        let command = match find(&self.commands, &request, &self.preconfig) {
+        let command = match find(&self.commands, &request, &self.preconfig, outbox.is_for_people()) {
             Ok(command) => command,
             Err(error) => {
                 answer(outbox, &Response::error(request.id, error), &mut self.scratch);
@@ -89,7 +92,14 @@ pub(crate) fn run(command: &Command, request: Request, outbox: &Outbox, scratch:
 }
 
 /// The command that is asked for, if it may be executed.
-fn find<'a>(commands: &'a CommandTable, request: &Request, preconfig: &Preconfig) -> Result<&'a Command, Error> {
+///
+/// What people type is one command of QMP, which finds out by itself what the line may do before the machine is built.
+fn find<'a>(
+    commands: &'a CommandTable,
+    request: &Request,
+    preconfig: &Preconfig,
+    by_people: bool,
+) -> Result<&'a Command, Error> {
     let name = &request.execute;
     let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
     let command = commands.find(name).ok_or_else(not_found)?;
@@ -97,7 +107,7 @@ fn find<'a>(commands: &'a CommandTable, request: &Request, preconfig: &Preconfig
     if request.out_of_band && !options.allow_oob {
         return Err(Error::generic(format!("The command {name} does not support OOB")));
     }
-    if preconfig.is_on() && !options.allow_preconfig {
+    if preconfig.is_on() && !options.allow_preconfig && !(by_people && name == HUMAN) {
         let desc = format!("The command '{name}' is permitted only after machine initialization has completed");
         return Err(Error::generic(desc));
     }

@@ -19,40 +19,40 @@ mod terminal;
 use qapi_schema::Error;
 use serde_json::Value;
 
+use crate::preconfig::Preconfig;
 pub(crate) use terminal::Terminal;
 
 /// Carries out a QMP command.
 pub type Qmp<'a> = dyn Fn(&str, Value) -> Result<Value, Error> + 'a;
 
-/// Carries out a line, and returns what it is answered, in lines that end with `\n`.
-pub fn run(qmp: &Qmp<'_>, line: &str) -> String {
-    let words = match arguments::split(line) {
-        Ok(words) => words,
-        Err(error) => return format!("{error}\n"),
-    };
-    let Some((name, rest)) = words.split_first() else {
-        return String::new();
-    };
-    let Some(mut command) = table::find(table::COMMANDS, name) else {
-        return format!("unknown command: '{name}'\n");
-    };
-    let (mut path, mut rest) = (command.names[0].to_owned(), rest);
-    while let table::Action::Group(beneath) = command.action {
-        let Some((name, further)) = rest.split_first() else {
-            return table::overview(&path, beneath);
+/// Carries out a line, and returns what it is answered, in lines that end with `\n`. Before the machine is built some
+/// commands are not there.
+pub fn run(qmp: &Qmp<'_>, preconfig: &Preconfig, line: &str) -> String {
+    let (mut action, mut names, mut arguments) = (table::Action::Group(table::COMMANDS), String::new(), &[][..]);
+    let mut rest = line.trim_start();
+    while let table::Action::Group(commands) = action {
+        let (name, after) = rest.split_at(rest.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(rest.len()));
+        if rest.is_empty() {
+            return if names.is_empty() { names } else { table::overview(&names, commands) };
+        }
+        // As it was typed.
+        let path = line.strip_suffix(after).unwrap_or_default();
+        let Some(command) = table::find(commands, name) else {
+            return format!("unknown command: '{path}'\n");
         };
-        let Some(found) = table::find(beneath, name) else {
-            return format!("unknown command: '{path} {name}'\n");
-        };
-        path = format!("{path} {}", found.names[0]);
-        (command, rest) = (found, further);
+        if preconfig.is_on() && !command.in_preconfig {
+            return format!("Command '{path}' not available until machine initialization has completed.\n");
+        }
+        (action, names, arguments) = (command.action, command.names.join("|"), command.arguments);
+        rest = after.trim_start();
     }
-    let table::Action::Run(action) = command.action else {
-        return String::new();
-    };
-    match arguments::read(command.arguments, rest) {
-        Err(error) => format!("{path}: {error}\nTry \"help {path}\" for more information\n"),
-        Ok(values) => action(qmp, &values).unwrap_or_else(|error| format!("Error: {error}\n")),
+    let table::Action::Run(run) = action else { return String::new() };
+    match arguments::read(&names, arguments, rest) {
+        Ok(values) => run(qmp, &values).unwrap_or_else(|error| format!("Error: {error}\n")),
+        Err(error) => {
+            let path = line.strip_suffix(rest).unwrap_or_default().trim_end();
+            format!("{error}\nTry \"help {path}\" for more information\n")
+        }
     }
 }
 
@@ -66,7 +66,7 @@ mod tests {
     fn qmp(command: &str, arguments: Value) -> Result<Value, Error> {
         let node = |name: &str| {
             json!({"node-name": name, "file": "a.img", "drv": "file", "ro": true, "detect_zeroes": "on",
-                   "cache": {"writeback": false, "direct": true, "no-flush": true}, "image": {"virtual-size": 512}})
+                   "cache": {"writeback": false, "direct": true, "no-flush": true}, "image": {"filename": "a.img", "format": "raw", "virtual-size": 1536}})
         };
         let at = json!({"seconds": 0, "microseconds": 1});
         Ok(match command {
@@ -83,6 +83,7 @@ mod tests {
                 {"device": "vda", "qdev": "/machine/x", "io-status": "failed", "inserted": node("n")},
                 {"device": "cd0", "io-status": "ok"},
             ]),
+            "query-named-block-nodes" => json!([node("n")]),
             "query-blockstats" => json!([{"device": "vda", "stats": {"rd_bytes": 1, "wr_bytes": 2, "other": 3}}]),
             "block_resize" if arguments.get("device").is_some() => {
                 return Err(Error::new(ErrorClass::DeviceNotFound, "no device"));
@@ -92,9 +93,13 @@ mod tests {
         })
     }
 
+    fn say(line: &str) -> String {
+        run(&qmp, &Preconfig::default(), line)
+    }
+
     #[test]
     fn a_stop_is_explained_with_each_device_that_failed() {
-        assert_eq!(run(&qmp, "info status"), "VM status: paused (io-error)\n");
+        assert_eq!(say("info status"), "VM status: paused (io-error)\n");
         let expected = "\
 VM is stopped: I/O error (ioerror)
 Stop 7: I/O error, since 1970-01-01 00:00:00.000001 UTC
@@ -105,7 +110,7 @@ vda: read failed: Input/output error (eio)
     First:            1970-01-01 00:00:00.000001 UTC
     Failed:           1, held: 1
 ";
-        assert_eq!(run(&qmp, "info stop-reason"), expected);
+        assert_eq!(say("info stop-reason"), expected);
     }
 
     #[test]
@@ -117,29 +122,61 @@ vda (n): a.img (file, read-only)
     Cache mode:       writethrough, direct, ignore flushes
     Detect zeroes:    on
 ";
-        assert_eq!(run(&qmp, "info block"), format!("{vda}\ncd0: [not inserted]\n"));
-        assert_eq!(run(&qmp, "info block n"), vda);
-        assert_eq!(run(&qmp, "info block -v vda"), format!("{vda}    Virtual size:     512 bytes\n"));
-        assert_eq!(run(&qmp, "info blockstats"), "vda: rd_bytes=1 wr_bytes=2\n");
+        assert_eq!(say("info block"), format!("{vda}\ncd0: [not inserted]\n"));
+        assert_eq!(say("info block n"), vda);
+        let image =
+            "\nImages:\nimage: a.img\nfile format: raw\nvirtual size: 1.5 KiB (1536 bytes)\ndisk size: unavailable\n";
+        assert_eq!(say("info block -v vda"), format!("{vda}{image}"));
+        assert_eq!(say("info blockstats"), "vda: rd_bytes=1 wr_bytes=2\n");
     }
 
     #[test]
     fn a_name_that_is_no_device_is_that_of_a_node() {
-        assert_eq!(run(&qmp, "block_resize n 64k"), "");
-        assert_eq!(run(&qmp, "block_resize x 1"), "Error: block_resize {\"node-name\":\"x\",\"size\":1048576}\n");
+        assert_eq!(say("block_resize n 64k"), "");
+        assert_eq!(say("block_resize x 1"), "Error: no device\n");
     }
 
     #[test]
     fn the_help_is_the_table() {
-        let help = run(&qmp, "help");
+        let help = say("help");
         assert!(
             table::COMMANDS.iter().all(|command| help.contains(&format!("{} ", command.names.join("|")))),
             "{help}"
         );
-        assert_eq!(run(&qmp, "help stop"), "stop|s -- stop the guest\n");
-        assert_eq!(run(&qmp, "help info"), run(&qmp, "info"));
-        assert_eq!(run(&qmp, "help info status"), "info status -- whether the guest runs\n");
-        assert_eq!(run(&qmp, "? nonsense"), "Error: unknown command: 'nonsense'\n");
-        assert_eq!(run(&qmp, "help stop now"), "Error: unknown command: 'stop now'\n");
+        assert_eq!(say("help stop"), "stop|s  -- stop the guest\n");
+        assert_eq!(say("help info"), say("info"));
+        assert_eq!(say("help info status"), "info status  -- whether the guest runs\n");
+        assert_eq!(say("? nonsense"), "unknown command: 'nonsense'\n");
+        assert_eq!(say("help stop now"), "unknown command: 'stop now'\n");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said_in_the_words_that_were_typed() {
+        for (line, answer) in [
+            ("  ", ""),
+            ("  nonsense x", "unknown command: '  nonsense'"),
+            ("info   nonsense y", "unknown command: 'info   nonsense'"),
+            ("s/x", "stop|s: extraneous characters at the end of line\nTry \"help s\" for more information"),
+            (
+                "info  status x",
+                "status: extraneous characters at the end of line\nTry \"help info  status\" for more information",
+            ),
+            ("block_resize \"d", "block_resize: unterminated string\nTry \"help block_resize\" for more information"),
+        ] {
+            assert_eq!(say(line).trim_end(), answer, "{line}");
+        }
+    }
+
+    #[test]
+    fn before_the_machine_is_built_some_commands_are_not_there() {
+        let preconfig = Preconfig::default();
+        preconfig.begin();
+        let say = |line: &str| run(&qmp, &preconfig, line);
+        assert_eq!(say("info status"), "VM status: paused (io-error)\n");
+        for line in ["stop", "c", "info block"] {
+            let refusal = format!("Command '{line}' not available until machine initialization has completed.\n");
+            assert_eq!(say(line), refusal);
+        }
+        assert_eq!(say("exit_preconfig"), "Error: x-exit-preconfig {}\n");
     }
 }

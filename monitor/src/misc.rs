@@ -7,17 +7,19 @@ use qapi_schema::{Client, CommandTable, Error, ErrorClass};
 use serde_json::Value;
 
 use crate::hmp;
+use crate::preconfig::Preconfig;
 
 /// The commands of one client.
 pub struct Misc {
     client: Arc<Client>,
     commands: Weak<CommandTable>,
+    preconfig: Arc<Preconfig>,
 }
 
 impl Misc {
-    /// Those of this client, in `commands`, by which people's commands are carried out.
-    pub const fn new(client: Arc<Client>, commands: Weak<CommandTable>) -> Self {
-        Self { client, commands }
+    /// Those of this client. People's commands are carried out by those in `commands`, as far as `preconfig` permits.
+    pub const fn new(client: Arc<Client>, commands: Weak<CommandTable>, preconfig: Arc<Preconfig>) -> Self {
+        Self { client, commands, preconfig }
     }
 
     /// Carries out a command of QMP for the client.
@@ -44,7 +46,7 @@ impl Commands for Misc {
         if cpu_index.is_some() {
             return Err(Error::generic("Parameter 'cpu-index' expects a CPU number"));
         }
-        let text = hmp::run(&|name, arguments| self.execute(name, arguments), &command_line);
+        let text = hmp::run(&|name, arguments| self.execute(name, arguments), &self.preconfig, &command_line);
         Ok(text.replace('\n', "\r\n"))
     }
 }

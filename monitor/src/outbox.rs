@@ -17,7 +17,7 @@ use qapi_schema::control::event::MonitorEventsLost as EventsLost;
 
 use crate::event::EventMessage;
 use crate::mailbox::{Mailbox, Notice};
-use crate::options::Options;
+use crate::options::{Mode, Options};
 use crate::pretty;
 use crate::sync::{AtomicU64, Mutex};
 
@@ -87,6 +87,11 @@ impl Outbox {
     /// The client who reads it, as commands know it.
     pub const fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// A person reads it, by way of a terminal.
+    pub fn is_for_people(&self) -> bool {
+        self.options.mode == Mode::Readline
     }
 
     /// Takes an event, and leaves a notice for the event loop, which the caller wakes. An outbox that is empty takes an

@@ -16,6 +16,7 @@ mod support;
 
 mod commands;
 mod conversation;
+mod human;
 mod pair;
 mod pretty;
 mod requests;

@@ -183,7 +183,7 @@ fn commands(vm: &Arc<Vm>, block: &Arc<Block>, exports: &Arc<Exports>, preconfig:
     let names = [control::COMMANDS, run_state::COMMANDS, block_core::COMMANDS, block_export::COMMANDS];
     // The end of the program is none of these commands' business.
     let control = Arc::new(Control::new(Version::of_package("fuzz"), names.concat(), &INTROSPECTION, || ()));
-    let (vm, preconfig) = (Arc::clone(vm), Arc::clone(preconfig));
+    let (vm, preconfig, phase) = (Arc::clone(vm), Arc::clone(preconfig), Arc::clone(preconfig));
     let machine =
         Arc::new(MachineCommands { identity: Identity::default(), preconfig, vm: vm.clone(), start_guest: true });
     let (objects, exports, sets) = (Arc::<Objects>::default(), Arc::clone(exports), Arc::clone(block.fdsets()));
@@ -200,7 +200,7 @@ fn commands(vm: &Arc<Vm>, block: &Arc<Block>, exports: &Arc<Exports>, preconfig:
         commands.extend(qom::commands(&objects));
         let sets = move |client: &Arc<Client>| Numberless(ClientFdSets::new(Arc::clone(&sets), Arc::clone(client)));
         commands.extend(Command::for_each_client(fdset::commands, sets));
-        let misc = move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table));
+        let misc = move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table), Arc::clone(&phase));
         commands.extend(Command::for_each_client(misc::commands, misc));
         commands
     })

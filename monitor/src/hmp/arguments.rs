@@ -76,24 +76,29 @@ impl Values {
     }
 }
 
-/// Splits a line at blanks, outside of double quotes. In them `\` makes the next character an ordinary one, or with
-/// `n` and `r` the end of a line.
+/// The words of a line: what lies between blanks, or between double quotes. In them `\` makes the next character an
+/// ordinary one, or with `n` and `r` the end of a line.
 pub(super) fn split(line: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
-    let mut rest = line.trim_start();
-    while !rest.is_empty() {
-        if let Some(quoted) = rest.strip_prefix('"') {
-            let (word, after) = unquote(quoted)?;
-            words.push(word);
-            rest = after;
-        } else {
-            let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-            words.push(word.to_owned());
-            rest = after;
-        }
-        rest = rest.trim_start();
+    let mut rest = line;
+    while let Some((word, after)) = next_word(rest)? {
+        words.push(word);
+        rest = after;
     }
     Ok(words)
+}
+
+/// The first word, and what is after it.
+fn next_word(text: &str) -> Result<Option<(String, &str)>, String> {
+    let text = text.trim_start();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if let Some(quoted) = text.strip_prefix('"') {
+        return unquote(quoted).map(Some);
+    }
+    let (word, after) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    Ok(Some((word.to_owned(), after)))
 }
 
 fn unquote(text: &str) -> Result<(String, &str), String> {
@@ -115,39 +120,61 @@ fn unquote(text: &str) -> Result<(String, &str), String> {
     }
 }
 
-/// Reads `words` as these arguments: flags anywhere, the others in their order.
-pub(super) fn read(arguments: &[Argument], words: &[String]) -> Result<Values, String> {
+/// Reads `text` as the arguments of the command of this name: flags first, then the others in their order.
+pub(super) fn read(command: &str, arguments: &[Argument], text: &str) -> Result<Values, String> {
     let mut values = Values::default();
-    let has_flags = arguments.iter().any(|argument| argument.kind == Kind::Flag);
-    let mut expected = arguments.iter().filter(|argument| argument.kind != Kind::Flag);
-    for word in words {
-        if has_flags && word.starts_with('-') && word.len() > 1 {
-            let flag = arguments.iter().find(|argument| argument.kind == Kind::Flag && argument.name == word);
-            let flag = flag.ok_or_else(|| format!("unsupported option {word}"))?;
-            values.0.insert(flag.name, Value::Set);
+    let (flags, others): (Vec<_>, Vec<_>) = arguments.iter().partition(|argument| argument.kind == Kind::Flag);
+    let mut rest = text.trim_start();
+    while let Some(option) = rest.strip_prefix('-').filter(|_| !flags.is_empty()) {
+        let (letter, after) = option.split_at(option.chars().next().map_or(0, char::len_utf8));
+        let flag = flags.iter().find(|flag| flag.name.strip_prefix('-') == Some(letter));
+        let flag = flag.ok_or_else(|| format!("{command}: unsupported option -{letter}"))?;
+        values.0.insert(flag.name, Value::Set);
+        rest = after.trim_start();
+    }
+    for Argument { name, kind, is_optional } in others {
+        if *is_optional && rest.is_empty() {
             continue;
         }
-        let argument = expected.next().ok_or_else(|| format!("extraneous argument '{word}'"))?;
-        let value = match argument.kind {
-            Kind::Size => Value::Size(size(word).ok_or_else(|| format!("'{word}' is not a size"))?),
-            Kind::Flag | Kind::Text | Kind::Command | Kind::Device => Value::Text(word.clone()),
+        let (value, after) = match kind {
+            Kind::Size => size(rest).map(|(size, after)| (Value::Size(size), after)).ok_or("invalid size")?,
+            Kind::Device => text_value(command, rest, "block device name")?,
+            Kind::Flag | Kind::Text | Kind::Command => text_value(command, rest, "string")?,
         };
-        values.0.insert(argument.name, value);
+        values.0.insert(name, value);
+        rest = after.trim_start();
     }
-    match expected.find(|argument| !argument.is_optional) {
-        Some(missing) => Err(format!("{} expected", missing.name)),
-        None => Ok(values),
-    }
+    if rest.is_empty() { Ok(values) } else { Err(format!("{command}: extraneous characters at the end of line")) }
 }
 
-/// A size with an optional unit, MiB without. At most what QMP has room for.
-fn size(text: &str) -> Option<u64> {
-    let (number, unit) = match text.char_indices().last()? {
-        (at, unit) if unit.is_ascii_alphabetic() => (text.get(..at)?, unit.to_ascii_uppercase()),
-        _ => (text, 'M'),
+fn text_value<'a>(command: &str, text: &'a str, what: &str) -> Result<(Value, &'a str), String> {
+    let word = next_word(text).map_err(|error| format!("{command}: {error}"))?;
+    let (word, after) = word.ok_or_else(|| format!("{command}: {what} expected"))?;
+    Ok((Value::Text(word), after))
+}
+
+/// A size, and what is after it: MiB unless a unit follows, and in decimals perhaps a fraction. At most what QMP has room
+/// for.
+fn size(text: &str) -> Option<(u64, &str)> {
+    let digits = |text: &'_ str, radix| text.find(|c: char| !c.is_digit(radix)).unwrap_or(text.len());
+    let (whole, rest) = text.split_at(digits(text, 10));
+    if let Some(hex) = rest.strip_prefix(['x', 'X']).filter(|_| whole == "0") {
+        let (number, after) = hex.split_at(digits(hex, 16));
+        return Some((in_bytes(u64::from_str_radix(number, 16).ok()?, 0.0, 20)?, after));
+    }
+    let (fraction, rest) = match rest.strip_prefix('.') {
+        Some(after) if !whole.is_empty() => after.split_at(digits(after, 10)),
+        Some(_) | None => ("", rest),
     };
-    let shift = 10 * u32::try_from("BKMGTPE".find(unit)?).ok()?;
-    let bytes = number.parse::<u64>().ok()?.checked_mul(1 << shift)?;
+    let unit = rest.chars().next().and_then(|unit| "BKMGTPE".find(unit.to_ascii_uppercase()));
+    let after = if unit.is_some() { rest.get(1..)? } else { rest };
+    let shift = 10 * u32::try_from(unit.unwrap_or(2)).ok()?;
+    Some((in_bytes(whole.parse().ok()?, format!("0.{fraction}0").parse().ok()?, shift)?, after))
+}
+
+fn in_bytes(whole: u64, fraction: f64, shift: u32) -> Option<u64> {
+    let unit = 1_u64 << shift;
+    let bytes = whole.checked_mul(unit)?.checked_add((fraction * unit as f64) as u64)?;
     i64::try_from(bytes).is_ok().then_some(bytes)
 }
 
@@ -156,49 +183,65 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ARGUMENTS: &[Argument] =
-        &[Argument::flag("-n"), Argument::required("device", Kind::Device), Argument::optional("size", Kind::Size)];
-
-    fn read_line(line: &str) -> Result<Values, String> {
-        read(ARGUMENTS, &split(line)?)
-    }
+    const ARGUMENTS: &[Argument] = &[
+        Argument::flag("-n"),
+        Argument::flag("-v"),
+        Argument::required("device", Kind::Device),
+        Argument::optional("size", Kind::Size),
+    ];
 
     #[test]
-    fn words_are_read_in_order_and_flags_anywhere() {
-        let values = read_line("  disk  64k -n ").expect("complete");
-        assert_eq!((values.text("device"), values.size("size"), values.has("-n")), (Some("disk"), Some(65536), true));
-        let values = read_line(r#""a \"b\" \\" "#).expect("complete");
+    fn flags_come_first_and_the_others_in_order() {
+        let values = read("x", ARGUMENTS, "  -v -n disk  64k ").expect("complete");
+        assert_eq!((values.text("device"), values.size("size")), (Some("disk"), Some(65536)));
+        assert!(values.has("-n") && values.has("-v"));
+        let values = read("x", ARGUMENTS, r#""a \"b\" \\" "#).expect("complete");
         assert_eq!((values.text("device"), values.size("size"), values.has("-n")), (Some(r#"a "b" \"#), None, false));
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         for (line, error) in [
-            ("", "device expected"),
-            ("-x", "unsupported option -x"),
-            ("a 1 b", "extraneous argument 'b'"),
-            ("a x", "'x' is not a size"),
-            ("\"a", "unterminated string"),
-            ("\"\\x\"", "unsupported escape code: '\\x'"),
+            ("", "x: block device name expected"),
+            ("-x", "x: unsupported option -x"),
+            ("-", "x: unsupported option -"),
+            ("a 1 b", "x: extraneous characters at the end of line"),
+            ("a -n", "invalid size"),
+            ("a x", "invalid size"),
+            ("a 1kx", "x: extraneous characters at the end of line"),
+            ("\"a", "x: unterminated string"),
+            ("\"\\x\"", "x: unsupported escape code: '\\x'"),
         ] {
-            assert_eq!(read_line(line), Err(error.into()), "{line}");
+            assert_eq!(read("x", ARGUMENTS, line), Err(error.into()), "{line}");
         }
     }
 
     #[test]
     fn a_size_has_a_unit_or_counts_mebibytes() {
-        for (text, bytes) in [("1", 1 << 20), ("512b", 512), ("1k", 1024), ("3G", 3 << 30), ("7E", 7 << 60)] {
-            assert_eq!(size(text), Some(bytes), "{text}");
+        for (text, bytes) in [
+            ("1", 1 << 20),
+            ("512b", 512),
+            ("1k", 1024),
+            ("3G", 3 << 30),
+            ("7E", 7 << 60),
+            ("1.5G", 3 << 29),
+            ("1.k", 1024),
+            ("0x10", 16 << 20),
+            ("010", 10 << 20),
+        ] {
+            assert_eq!(size(text), Some((bytes, "")), "{text}");
         }
-        for text in ["", "M", "-1", "8E", "1x", "1.5G", "99999999999999999999b", "1\u{e4}"] {
+        for text in ["", "M", "-1", "8E", ".5", "99999999999999999999b", "0x", "0x80000000000", "\u{e4}"] {
             assert_eq!(size(text), None, "{text}");
         }
+        assert_eq!(size("1kx y"), Some((1024, "x y")));
+        assert_eq!(size("1\u{e4}"), Some((1 << 20, "\u{e4}")));
     }
 
     proptest! {
         #[test]
         fn no_line_makes_it_panic(line in any::<String>()) {
-            let _ = read_line(&line);
+            let _ = (read("x", ARGUMENTS, &line), split(&line));
         }
     }
 }

@@ -78,12 +78,41 @@ fn describe(disk: &Value, verbose: bool) -> String {
         line("Detect zeroes", zeroes);
     }
     if verbose {
-        line("Virtual size", &format!("{} bytes", node["image"]["virtual-size"]));
-        if let Some(actual) = node["image"]["actual-size"].as_u64() {
-            line("Disk size", &format!("{actual} bytes"));
-        }
+        out += &image(&node["image"]);
     }
     out
+}
+
+fn image(image: &Value) -> String {
+    let text = |key: &str| image[key].as_str().unwrap_or_default();
+    let size = image["virtual-size"].as_u64().unwrap_or_default();
+    let on_disk = image["actual-size"].as_u64().map_or_else(|| "unavailable".to_owned(), rounded);
+    format!(
+        "\nImages:\nimage: {}\nfile format: {}\nvirtual size: {} ({size} bytes)\ndisk size: {on_disk}\n",
+        text("filename"),
+        text("format"),
+        rounded(size),
+    )
+}
+
+/// Bytes with three digits that count.
+fn rounded(bytes: u64) -> String {
+    const UNITS: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = 0;
+    let mut value = bytes as f64;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        (value, unit) = (value / 1024.0, unit + 1);
+    }
+    let decimals = if value >= 100.0 {
+        0
+    } else if value >= 10.0 {
+        1
+    } else {
+        2
+    };
+    let text = format!("{value:.decimals$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} {}", UNITS[unit])
 }
 
 fn name(value: &Value) -> Option<&str> {

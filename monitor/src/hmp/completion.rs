@@ -45,7 +45,7 @@ fn among(commands: &'static [Spec], words: &[String], word: &str) -> Option<Cand
 }
 
 fn names(commands: &[Spec]) -> Vec<&'static str> {
-    commands.iter().flat_map(|command| command.names).copied().filter(|name| name.len() > 1).collect()
+    commands.iter().flat_map(|command| command.names).copied().collect()
 }
 
 /// How far all names that start with `word` agree beyond it, with a blank if there is one only; and those names.

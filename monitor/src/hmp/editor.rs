@@ -1,5 +1,5 @@
 //! A line that is being typed: keys come in, what the terminal is to show goes out, as QEMU's monitor draws it (ECMA-48:
-//! cursor left and right, erase to the end of the line). The same bytes go to a socket without a terminal.
+//! cursor left and right, erase to the end of the line or all of the screen). The same bytes go to a socket without a terminal.
 
 use std::collections::VecDeque;
 use std::mem::take;
@@ -18,6 +18,8 @@ pub(super) enum Typed {
     Line(String),
     /// A line of which characters were dropped: nobody should act on what is left.
     TooLong,
+    /// The terminal is cleared, and wants a prompt.
+    Cleared,
     /// To be completed, up to the cursor.
     Tab(String),
 }
@@ -62,6 +64,7 @@ impl Editor {
         match key {
             Key::Enter => return Some(self.finish()),
             Key::Tab => return Some(Typed::Tab(self.line.iter().take(self.cursor).collect())),
+            Key::Redraw => return Some(self.clear_screen()),
             Key::Char(c) => self.insert(c),
             Key::Left => self.cursor = self.cursor.saturating_sub(1),
             Key::Right => self.cursor = (self.cursor + 1).min(self.line.len()),
@@ -70,12 +73,18 @@ impl Editor {
             Key::Backspace => self.erase(self.cursor.saturating_sub(1), self.cursor),
             Key::Delete => self.erase(self.cursor, (self.cursor + 1).min(self.line.len())),
             Key::EraseToEnd => self.erase(self.cursor, self.line.len()),
-            Key::EraseLine => self.erase(0, self.line.len()),
+            Key::EraseToStart => self.erase(0, self.cursor),
             Key::EraseWord => self.erase(self.word_start(), self.cursor),
             Key::Up => self.recall(self.recalled.as_ref().map_or(0, |(at, _)| at + 1)),
             Key::Down => self.go_forward(),
         }
         None
+    }
+
+    fn clear_screen(&mut self) -> Typed {
+        self.draw();
+        self.screen.extend_from_slice(b"\x1b[2J\x1b[1;1H");
+        Typed::Cleared
     }
 
     /// Inserts a completion.
@@ -188,6 +197,9 @@ mod tests {
                             Some('D') => self.cursor -= 1,
                             Some('C') => self.cursor += 1,
                             Some('K') => self.cells.truncate(self.cursor),
+                            // All of it, and then to where the line starts.
+                            Some('2') if chars.next() == Some('J') => self.cells.clear(),
+                            Some('1') if chars.by_ref().take(3).eq(";1H".chars()) => self.cursor = 0,
                             other => panic!("{other:?}"),
                         }
                     }
@@ -231,6 +243,7 @@ mod tests {
             ("xstop\x01\x04", "stop"),
             ("stop it\x1b[D\x1b[D\x1b[D\x0b", "stop"),
             ("nonsense\x15stop", "stop"),
+            ("nonsense stop\x1b[D\x1b[D\x1b[D\x1b[D\x15", "stop"),
             ("stop it  \x17now", "stop now"),
             ("top\x1bOHs\x1bOF", "stop"),
             ("\x1b[D\x08\x7f\x1b[3~\x17\x15\x0bstop\x1b[C", "stop"),
@@ -273,14 +286,16 @@ mod tests {
         fn whatever_is_typed_the_terminal_shows_the_line(
             input in prop::collection::vec(prop_oneof![
                 4 => any::<u8>(),
-                4 => prop::sample::select(b"abc \x01\x04\x05\x08\x0b\x0e\x10\x15\x17".to_vec()),
+                4 => prop::sample::select(b"abc \x01\x04\x05\x08\x0b\x0c\x0e\x10\x15\x17".to_vec()),
                 3 => prop::sample::select(vec![b'\x1b', b'[', b'A', b'B', b'C', b'D', b'H', b'3', b'~']),
                 1 => Just(b'\r'),
             ], 0..200),
         ) {
             let (mut editor, mut screen) = (Editor::default(), Screen::default());
             for byte in input {
-                editor.handle(byte);
+                if editor.handle(byte) == Some(Typed::Cleared) {
+                    editor.prompt("");
+                }
                 editor.draw();
                 screen.show(&editor.take_screen());
                 prop_assert_eq!(&screen.cells, &editor.line);

@@ -15,7 +15,8 @@ pub(super) enum Key {
     Backspace,
     Delete,
     EraseToEnd,
-    EraseLine,
+    EraseToStart,
+    Redraw,
     EraseWord,
 }
 
@@ -123,9 +124,10 @@ impl Keys {
             0x05 => Key::End,
             0x06 => Key::Right,
             0x0b => Key::EraseToEnd,
+            0x0c => Key::Redraw,
             0x0e => Key::Down,
             0x10 => Key::Up,
-            0x15 => Key::EraseLine,
+            0x15 => Key::EraseToStart,
             0x17 => Key::EraseWord,
             _ => return None,
         })

@@ -13,6 +13,8 @@ pub(super) struct Spec {
     pub(super) names: &'static [&'static str],
     pub(super) arguments: &'static [Argument],
     pub(super) help: &'static str,
+    /// Whether it is there before the machine is built.
+    pub(super) in_preconfig: bool,
     pub(super) action: Action,
 }
 
@@ -24,57 +26,89 @@ pub(super) enum Action {
     Group(&'static [Spec]),
 }
 
-/// Every command, in the order of the help.
+/// Every command, in the order of the alphabet, which is that of the help.
 pub(super) const COMMANDS: &[Spec] = &[
+    Spec {
+        names: &["block_resize"],
+        arguments: &[Argument::required("device", Kind::Device), Argument::required("size", Kind::Size)],
+        help: "change the size of a device or node; in MiB unless it ends in b, k, M, G, T, P or E",
+        in_preconfig: true,
+        action: Action::Run(block_resize),
+    },
+    Spec {
+        names: &["cont", "c"],
+        arguments: &[],
+        help: "let the guest go on, and retry what is held",
+        in_preconfig: false,
+        action: Action::Run(cont),
+    },
+    Spec {
+        names: &["exit_preconfig"],
+        arguments: &[],
+        help: "build the machine",
+        in_preconfig: true,
+        action: Action::Run(exit_preconfig),
+    },
     Spec {
         names: &["help", "?"],
         arguments: &[Argument::optional("cmd", Kind::Command), Argument::optional("subcmd", Kind::Text)],
         help: "show the help",
+        in_preconfig: true,
         action: Action::Run(help),
     },
     Spec {
         names: &["info"],
         arguments: INFO_ARGUMENTS,
         help: "show what is known of the VM",
+        in_preconfig: true,
         action: Action::Group(INFO),
     },
-    Spec { names: &["quit", "q"], arguments: &[], help: "end the process", action: Action::Run(quit) },
-    Spec { names: &["stop", "s"], arguments: &[], help: "stop the guest", action: Action::Run(stop) },
     Spec {
-        names: &["cont", "c"],
+        names: &["quit", "q"],
         arguments: &[],
-        help: "let the guest go on, and retry what is held",
-        action: Action::Run(cont),
+        help: "end the process",
+        in_preconfig: true,
+        action: Action::Run(quit),
     },
     Spec {
-        names: &["block_resize"],
-        arguments: &[Argument::required("device", Kind::Device), Argument::required("size", Kind::Size)],
-        help: "change the size of a device or node; in MiB unless it ends in b, k, M, G, T, P or E",
-        action: Action::Run(block_resize),
+        names: &["stop", "s"],
+        arguments: &[],
+        help: "stop the guest",
+        in_preconfig: false,
+        action: Action::Run(stop),
     },
 ];
 
 const INFO_ARGUMENTS: &[Argument] = &[Argument::optional("subcommand", Kind::Text)];
 
 const INFO: &[Spec] = &[
-    Spec { names: &["status"], arguments: &[], help: "whether the guest runs", action: Action::Run(status::status) },
-    Spec {
-        names: &["stop-reason"],
-        arguments: &[],
-        help: "why the guest is stopped, and which devices failed",
-        action: Action::Run(status::stop_reason),
-    },
     Spec {
         names: &["block"],
         arguments: &[Argument::flag("-n"), Argument::flag("-v"), Argument::optional("device", Kind::Device)],
-        help: "the disks (-n: all nodes; -v: with sizes)",
+        help: "the disks (-n: all nodes; -v: with their images)",
+        in_preconfig: false,
         action: Action::Run(block::info),
     },
     Spec {
         names: &["blockstats"],
         arguments: &[],
         help: "how much the disks were used",
+        in_preconfig: false,
         action: Action::Run(block::statistics),
+    },
+    Spec {
+        names: &["status"],
+        arguments: &[],
+        help: "whether the guest runs",
+        in_preconfig: true,
+        action: Action::Run(status::status),
+    },
+    Spec {
+        names: &["stop-reason"],
+        arguments: &[],
+        help: "why the guest is stopped, and which devices failed",
+        in_preconfig: true,
+        action: Action::Run(status::stop_reason),
     },
 ];
 
@@ -87,8 +121,8 @@ pub(super) fn find(commands: &'static [Spec], name: &str) -> Option<&'static Spe
 pub(super) fn overview(path: &str, commands: &[Spec]) -> String {
     let prefix = if path.is_empty() { String::new() } else { format!("{path} ") };
     let line = |command: &Spec| {
-        let arguments: String = command.arguments.iter().map(|argument| format!(" {argument}")).collect();
-        format!("{prefix}{}{arguments} -- {}\n", command.names.join("|"), command.help)
+        let arguments: Vec<_> = command.arguments.iter().map(ToString::to_string).collect();
+        format!("{prefix}{} {} -- {}\n", command.names.join("|"), arguments.join(" "), command.help)
     };
     commands.iter().map(line).collect()
 }
@@ -97,17 +131,17 @@ fn help(_: &Qmp<'_>, values: &Values) -> Result<String, Error> {
     let Some(name) = values.text("cmd") else {
         return Ok(overview("", COMMANDS));
     };
-    let unknown = |path: &str| Error::generic(format!("unknown command: '{path}'"));
-    let command = find(COMMANDS, name).ok_or_else(|| unknown(name))?;
-    match (command.action, values.text("subcmd")) {
-        (Action::Run(_), None) => Ok(overview("", std::slice::from_ref(command))),
-        (Action::Group(beneath), None) => Ok(overview(command.names[0], beneath)),
-        (Action::Group(beneath), Some(sub)) => {
-            let found = find(beneath, sub).ok_or_else(|| unknown(&format!("{name} {sub}")))?;
-            Ok(overview(command.names[0], std::slice::from_ref(found)))
-        }
-        (Action::Run(_), Some(sub)) => Err(unknown(&format!("{name} {sub}"))),
-    }
+    let unknown = |path: &str| format!("unknown command: '{path}'\n");
+    let Some(command) = find(COMMANDS, name) else { return Ok(unknown(name)) };
+    Ok(match (command.action, values.text("subcmd")) {
+        (Action::Run(_), None) => overview("", std::slice::from_ref(command)),
+        (Action::Group(beneath), None) => overview(command.names[0], beneath),
+        (Action::Group(beneath), Some(sub)) => match find(beneath, sub) {
+            Some(found) => overview(command.names[0], std::slice::from_ref(found)),
+            None => unknown(&format!("{name} {sub}")),
+        },
+        (Action::Run(_), Some(sub)) => unknown(&format!("{name} {sub}")),
+    })
 }
 
 fn quit(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
@@ -122,6 +156,10 @@ fn cont(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
     silent(qmp, "cont", json!({}))
 }
 
+fn exit_preconfig(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "x-exit-preconfig", json!({}))
+}
+
 /// A command of QMP that returns nothing.
 fn silent(qmp: &Qmp<'_>, command: &str, arguments: Value) -> Result<String, Error> {
     qmp(command, arguments).map(|_| String::new())
@@ -132,7 +170,11 @@ fn block_resize(qmp: &Qmp<'_>, values: &Values) -> Result<String, Error> {
     let (name, size) = (values.text("device").unwrap_or_default(), values.size("size").unwrap_or_default());
     let resize = |key: &str| silent(qmp, "block_resize", json!({key: name, "size": size}));
     match resize("device") {
-        Err(error) if error.class() == ErrorClass::DeviceNotFound => resize("node-name"),
+        Err(error) if error.class() == ErrorClass::DeviceNotFound => {
+            let nodes = qmp("query-named-block-nodes", json!({"flat": true}))?;
+            let is_node = nodes.as_array().into_iter().flatten().any(|node| node["node-name"] == name);
+            if is_node { resize("node-name") } else { Err(error) }
+        }
         outcome => outcome,
     }
 }

@@ -119,6 +119,7 @@ impl Terminal {
             let Some(byte) = self.input.pop_front() else { return self.editor.draw() };
             match self.editor.handle(byte) {
                 None => {}
+                Some(Typed::Cleared) => self.editor.prompt(PROMPT),
                 Some(Typed::Line(line)) if line.trim().is_empty() => self.editor.prompt(PROMPT),
                 Some(Typed::Line(line)) => {
                     self.request(&json!({"execute": "human-monitor-command", "arguments": {"command-line": line}}));
@@ -141,16 +142,25 @@ impl Terminal {
         }
     }
 
-    /// Inserts what all names have in common, and lists them if that does not help.
+    /// Inserts what all names have in common, and lists them if there are several.
     fn complete<'a>(&mut self, word: &str, names: impl IntoIterator<Item = &'a str>) {
         let (text, names) = common(word, names);
-        if text.is_empty() && names.len() > 1 {
+        if let [_, _, ..] = names.as_slice() {
             self.editor.draw();
-            self.editor.print(&format!("\n{}\n", names.join("  ")));
+            self.editor.print(&format!("\n{}", in_columns(&names)));
+            self.editor.complete(&text);
             self.editor.prompt(PROMPT);
+        } else {
+            self.editor.complete(&text);
         }
-        self.editor.complete(&text);
     }
+}
+
+/// Lines of at most 80 characters, unless a name alone is longer.
+fn in_columns(names: &[&str]) -> String {
+    let width = names.iter().map(|name| name.chars().count() + 2).max().unwrap_or_default().clamp(10, 80);
+    let line = |names: &[&str]| names.iter().map(|name| format!("{name:<width$}")).collect::<String>() + "\n";
+    names.chunks(80 / width).map(line).collect()
 }
 
 /// The id of the last request of a completion.
@@ -217,9 +227,33 @@ mod tests {
         assert_eq!(lines("info stat\t\r")[1..3], ["(qemu) info status ", "\"info status \""]);
         assert_eq!(
             lines("info block \tz\r")[1..],
-            ["(qemu) info block ", "#block1  disk0  disk1", "(qemu) info block z", "\"info block z\"", "(qemu) "]
+            [
+                "(qemu) info block ",
+                "#block1   disk0     disk1     ",
+                "(qemu) info block z",
+                "\"info block z\"",
+                "(qemu) "
+            ]
         );
-        assert_eq!(lines("block_resize d\t\r")[1], "(qemu) block_resize disk");
+        assert_eq!(
+            lines("block_resize d\t\r")[1..4],
+            ["(qemu) block_resize d", "disk0     disk1     ", "(qemu) block_resize disk"]
+        );
+    }
+
+    #[test]
+    fn many_candidates_fill_lines_of_80_characters() {
+        let names = ["a"; 9];
+        assert_eq!(in_columns(&names), format!("{}\n{}\n", "a         ".repeat(8), "a         "));
+        let long = "x".repeat(90);
+        assert_eq!(in_columns(&[&long, "b"]), format!("{long}\nb{}\n", " ".repeat(79)));
+    }
+
+    #[test]
+    fn the_screen_is_cleared_and_shows_the_line_again() {
+        let cleared = "(qemu) stop\x1b[K\x1b[D\x1b[2J\x1b[1;1H(qemu) stop\x1b[K\x1b[D\r\n";
+        let screen = typed("stop\x1b[D\x0c\r");
+        assert!(screen.contains(cleared), "{screen:?}");
     }
 
     #[test]

@@ -181,7 +181,9 @@ fn commands(machine: &Arc<Machine>, handle: &Handle) -> (CommandTable, Gate) {
             }),
         ),
     ];
-    let misc = Command::for_each_client(misc::commands, |client: &Arc<Client>| Misc::new(client.clone(), Weak::new()));
+    let misc = Command::for_each_client(misc::commands, |client: &Arc<Client>| {
+        Misc::new(Arc::clone(client), Weak::new(), Arc::default())
+    });
     (table.into_iter().chain(misc).collect(), Gate { begun, go_on })
 }
 
