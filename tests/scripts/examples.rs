@@ -62,6 +62,7 @@ fn play(file: &str, definition: &str, example: &Example) -> Result<(), String> {
         let prelude = Script::parse(&prelude.display().to_string(), &text, directory.path())?;
         script.options.extend(prelude.options);
         script.steps = prelude.steps;
+        script.is_machine = prelude.is_machine;
     }
     let steps = Script::parse_example(file, example.span.line as usize, &example.text)?.steps;
     if let Some(Step { file, line, action: Action::Client(_, ClientAction::Receive(first)) }) = steps.first()

@@ -6,6 +6,7 @@
 mod support;
 
 mod examples;
+mod machine;
 mod pattern;
 mod runner;
 mod script;

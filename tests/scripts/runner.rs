@@ -5,23 +5,26 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use block::request::Operation;
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
 use rustix::io::Errno;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::machine::Machine;
 use crate::pattern::{Bindings, Pattern};
 use crate::script::{Action, ClientAction, GuestAction, MGMT, Script, Step};
 use crate::support::DEADLINE;
 use crate::support::daemon::Daemon;
-use crate::support::guest::Guest;
+use crate::support::guest::Guest as NbdGuest;
 use crate::support::qmp::{NoMessage, QmpClient};
+use crate::support::virtio_blk::VirtioBlk;
 
 /// Plays a script, in the directory that it was read for. The error says which line was not as expected, and how.
 pub fn play(script: &Script, directory: TempDir) -> Result<(), String> {
@@ -33,9 +36,17 @@ pub fn play(script: &Script, directory: TempDir) -> Result<(), String> {
         let made = mkfifoat(CWD, directory.path().join(name), Mode::RUSR | Mode::WUSR);
         made.map_err(|error| format!("{name}: {error}"))?;
     }
-    let mut scene = Scene::new(Daemon::start(directory, &script.options)?);
-    if !script.says_when_mgmt_comes() {
-        scene.client(MGMT, &ClientAction::Connect)?;
+    let (daemon, mgmt, machine) = if script.is_machine {
+        let (daemon, mgmt, machine) = Machine::start(directory, &script.options)?;
+        (daemon, Some(mgmt), Some(machine))
+    } else {
+        (Daemon::start(directory, &script.options)?, None, None)
+    };
+    let mut scene = Scene::new(daemon, machine);
+    match mgmt {
+        _ if script.says_when_mgmt_comes() => {}
+        Some(mgmt) => scene.arrive(MGMT, mgmt)?,
+        None => scene.client(MGMT, &ClientAction::Connect)?,
     }
     for step in &script.steps {
         scene.step(&step.action).map_err(|error| scene.report(step, &error))?;
@@ -47,7 +58,7 @@ impl Script {
     fn says_when_mgmt_comes(&self) -> bool {
         let mut of_mgmt = self.steps.iter().filter_map(|step| match &step.action {
             Action::Client(name, action) if name == MGMT => Some(action),
-            Action::Client(..) | Action::Guest(..) | Action::Writer(..) => None,
+            Action::Client(..) | Action::Guest(..) | Action::Writer(..) | Action::Qtest(_) => None,
         });
         matches!(of_mgmt.next(), Some(ClientAction::Open | ClientAction::Connect | ClientAction::ConnectTo(_)))
     }
@@ -55,11 +66,18 @@ impl Script {
 
 struct Scene {
     daemon: Daemon,
+    machine: Option<Machine>,
     clients: HashMap<String, Client>,
     guests: HashMap<String, Guest>,
     bindings: Bindings,
     /// A client was told that the daemon ends, and nothing since. With `-no-shutdown` it goes on.
     shut_down: bool,
+}
+
+/// Whoever asks for reads and writes.
+enum Guest {
+    Nbd(NbdGuest),
+    Virtio(Box<VirtioBlk>),
 }
 
 struct Client {
@@ -70,16 +88,17 @@ struct Client {
 }
 
 impl Scene {
-    fn new(daemon: Daemon) -> Self {
+    fn new(daemon: Daemon, machine: Option<Machine>) -> Self {
         let (clients, guests) = (HashMap::new(), HashMap::new());
-        Self { daemon, clients, guests, bindings: Bindings::new(), shut_down: false }
+        Self { daemon, machine, clients, guests, bindings: Bindings::new(), shut_down: false }
     }
 
     fn step(&mut self, action: &Action) -> Result<(), String> {
         let (name, outcome) = match action {
-            Action::Client(name, action) => (name, self.client(name, action)),
-            Action::Guest(name, action) => (name, self.guest(name, action)),
-            Action::Writer(name, text) => (name, write(&self.daemon.directory().join(name), text)),
+            Action::Client(name, action) => (&name[..], self.client(name, action)),
+            Action::Guest(name, action) => (&name[..], self.guest(name, action)),
+            Action::Writer(name, text) => (&name[..], write(&self.daemon.directory().join(name), text)),
+            Action::Qtest(action) => ("qtest", self.machine().and_then(|machine| machine.play(action))),
         };
         outcome.map_err(|error| format!("{name}: {error}"))
     }
@@ -172,35 +191,38 @@ impl Scene {
         Err(format!("not what was expected\n{diff}  in {message}"))
     }
 
+    fn machine(&self) -> Result<&Machine, String> {
+        self.machine.as_ref().ok_or_else(|| "there is no machine".into())
+    }
+
     fn guest(&mut self, name: &str, action: &GuestAction) -> Result<(), String> {
-        if let GuestAction::Connect(export) = action {
-            let guest = Guest::connect(&self.daemon.nbd_socket(), export)?;
-            self.guests.insert(name.into(), guest);
-            return Ok(());
-        }
-        let guest = self.guests.get_mut(name).ok_or("is not connected")?;
-        match action {
-            GuestAction::Connect(_) => Ok(()),
-            GuestAction::Disconnect => {
-                self.guests.remove(name).into_iter().for_each(Guest::vanish);
-                Ok(())
+        let arrived = match action {
+            GuestAction::Connect(export) => Guest::Nbd(NbdGuest::connect(&self.daemon.nbd_socket(), export)?),
+            GuestAction::Drive(disk) => Guest::Virtio(self.machine()?.drive(*disk)?.into()),
+            GuestAction::Disconnect => return self.guests.remove(name).ok_or("is not connected")?.vanish(),
+            GuestAction::Closed => return self.present(name)?.closed(),
+            GuestAction::Start(operation) => return self.present(name)?.start(operation),
+            GuestAction::Ok(content) => {
+                return match self.present(name)?.answer()? {
+                    Ok(data) => content.map_or(Ok(()), |content| check_content(&data, content)),
+                    Err(error) => Err(format!("the request failed\n  + {error}")),
+                };
             }
-            GuestAction::Closed => guest.closed(),
-            GuestAction::Start(operation) => guest.start(operation),
-            GuestAction::Ok(content) => match guest.answer()? {
-                Ok(data) => content.map_or(Ok(()), |content| check_content(&data, content)),
-                Err(error) => Err(format!("the request failed\n  + {error}")),
-            },
-            GuestAction::Error(errno) => match guest.answer()? {
-                Err(error) if error.raw_os_error() == Some(*errno) => Ok(()),
-                Err(error) => Err(format!("the request failed otherwise\n  + {error}")),
-                Ok(_) => Err("the request succeeded".into()),
-            },
-            GuestAction::Waits => match guest.answered()? {
-                0 => Ok(()),
-                answered => Err(format!("{answered} requests were answered")),
-            },
-        }
+            GuestAction::Error(errno) => {
+                return match self.present(name)?.answer()? {
+                    Err(error) if error.raw_os_error() == Some(*errno) => Ok(()),
+                    Err(error) => Err(format!("the request failed otherwise\n  + {error}")),
+                    Ok(_) => Err("the request succeeded".into()),
+                };
+            }
+            GuestAction::Waits => return self.present(name)?.waits(),
+        };
+        self.guests.insert(name.into(), arrived);
+        Ok(())
+    }
+
+    fn present(&mut self, name: &str) -> Result<&mut Guest, String> {
+        self.guests.get_mut(name).ok_or_else(|| "is not connected".into())
     }
 
     /// The daemon ends. Whoever is still connected is told that and nothing else, and no request is answered any more.
@@ -210,6 +232,10 @@ impl Scene {
         let shutdown = Pattern::parse(&shutdown)?;
         let export_deleted = Pattern::parse(r#"{"event": "BLOCK_EXPORT_DELETED", ...}"#)?;
         if !self.shut_down {
+            // What a driver sees goes with the machine.
+            for (name, guest) in self.guests.iter_mut().filter(|(_, guest)| matches!(guest, Guest::Virtio(_))) {
+                guest.waits().map_err(|error| format!("{name}: {error}"))?;
+            }
             self.daemon.terminate();
         }
         for (name, mut client) in std::mem::take(&mut self.clients) {
@@ -224,10 +250,13 @@ impl Scene {
                 expected.map_err(|error| format!("{name}: {error}"))?;
             }
         }
-        for (name, guest) in &mut self.guests {
+        for (name, guest) in self.guests.iter_mut().filter(|(_, guest)| matches!(guest, Guest::Nbd(_))) {
             guest.closed().map_err(|error| format!("{name}: {error}"))?;
         }
         self.daemon.wait()?;
+        if let Some(change) = self.machine.as_ref().and_then(Machine::unmentioned) {
+            return Err(format!("qtest: not mentioned\n  + {change:?}"));
+        }
         let stderr = self.daemon.stderr();
         if stderr.is_empty() { Ok(()) } else { Err(format!("the daemon said:\n{stderr}")) }
     }
@@ -252,6 +281,47 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
         opened = open();
     }
     opened.and_then(|mut file| file.write_all(text)).map_err(|error| error.to_string())
+}
+
+impl Guest {
+    fn start(&mut self, operation: &Operation) -> Result<(), String> {
+        match self {
+            Self::Nbd(guest) => guest.start(operation),
+            Self::Virtio(disk) => disk.start_next(operation),
+        }
+    }
+
+    fn answer(&mut self) -> Result<io::Result<Vec<u8>>, String> {
+        match self {
+            Self::Nbd(guest) => guest.answer(),
+            Self::Virtio(disk) => disk.answer(),
+        }
+    }
+
+    fn waits(&mut self) -> Result<(), String> {
+        let answered = match self {
+            Self::Nbd(guest) => guest.answered()?,
+            Self::Virtio(disk) => disk.answered()?,
+        };
+        if answered == 0 { Ok(()) } else { Err(format!("{answered} requests were answered")) }
+    }
+
+    fn closed(&mut self) -> Result<(), String> {
+        match self {
+            Self::Nbd(guest) => guest.closed(),
+            Self::Virtio(_) => Err("a disk of the machine has no connection".into()),
+        }
+    }
+
+    fn vanish(self) -> Result<(), String> {
+        match self {
+            Self::Nbd(guest) => {
+                guest.vanish();
+                Ok(())
+            }
+            Self::Virtio(disk) => disk.reset().map(drop),
+        }
+    }
 }
 
 /// Whether a read brought this byte and nothing else.

@@ -19,6 +19,7 @@
 //! CLIENT: connect to SOCKET         to another socket in {dir}
 //! CLIENT: disconnect | closed       it leaves, or is left
 //! guest GUEST on EXPORT             an NBD client comes
+//! guest GUEST on virtio N           a driver takes the machine's Nth disk into service, counted from 0
 //! GUEST: read OFFSET LENGTH         it starts a request
 //! GUEST: write OFFSET LENGTH BYTE [fua]
 //! GUEST: zero OFFSET LENGTH [fua] [unmap]
@@ -26,18 +27,21 @@
 //! GUEST: flush
 //! GUEST: ok [BYTE] | error NAME     its oldest request is answered: with nothing but BYTEs, with this error
 //! GUEST: waits                      none of its requests has been answered yet
-//! GUEST: disconnect | closed        it leaves, or is left
+//! GUEST: disconnect | closed        it leaves, or is left; a driver resets its disk
+//! qtest: LINE [= VALUE | ! REASON]  a line of the qtest protocol, answered by OK, with this value, or by FAIL
+//! qtest: raise N | lower N          an intercepted interrupt changes
 //! ```
 //!
 //! A line that starts with a blank belongs to the one before. `{dir}` is a directory of the script's own, where the
 //! daemon runs. A client that has no name is `mgmt`, which is connected from the start, unless the script says when.
-//! Sizes may end in `k` or `M`.
+//! Sizes may end in `k` or `M`. With a `qtest:` line or a guest on virtio the daemon is a machine whose clock stands still.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use block::request::Operation;
 
+use crate::machine::QtestAction;
 use crate::pattern::Pattern;
 
 /// A scene.
@@ -51,6 +55,8 @@ pub struct Script {
     pub fifos: Vec<String>,
     /// What happens.
     pub steps: Vec<Step>,
+    /// The daemon is a machine, driven over qtest.
+    pub is_machine: bool,
 }
 
 /// A step with its place, for messages.
@@ -69,10 +75,12 @@ pub struct Step {
 pub enum Action {
     /// A QMP client.
     Client(String, ClientAction),
-    /// An NBD client.
+    /// A guest.
     Guest(String, GuestAction),
     /// Somebody who opens a file of this name, writes, and closes it.
     Writer(String, Vec<u8>),
+    /// The hardware.
+    Qtest(QtestAction),
 }
 
 /// What a QMP client does, or expects.
@@ -109,11 +117,13 @@ pub enum ClientAction {
     ReceiveAtLast(Pattern),
 }
 
-/// What an NBD client does, or expects.
+/// What a guest does, or expects: an NBD client, or the driver of a disk.
 #[derive(Debug, PartialEq)]
 pub enum GuestAction {
     /// Connects to an export.
     Connect(String),
+    /// Takes this disk of the machine into service.
+    Drive(usize),
     /// Closes its connection.
     Disconnect,
     /// Expects its connection to be closed.
@@ -177,7 +187,8 @@ struct Parser {
 
 impl Default for Parser {
     fn default() -> Self {
-        let script = Script { options: Vec::new(), files: Vec::new(), fifos: Vec::new(), steps: Vec::new() };
+        let (options, files, fifos, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let script = Script { options, files, fifos, steps, is_machine: false };
         Self { script, guests: HashSet::new() }
     }
 }
@@ -208,11 +219,18 @@ impl Parser {
                 Action::Writer(name.into(), unescape(text)?)
             }
             ("guest", _) => {
-                let [name, "on", export] = words(rest)? else {
-                    return Err("expected: guest GUEST on EXPORT".into());
+                let (name, action) = match rest.split_whitespace().collect::<Vec<_>>()[..] {
+                    [name, "on", "virtio", disk] => (name, GuestAction::Drive(number(disk)? as usize)),
+                    [name, "on", export] => (name, GuestAction::Connect(export.into())),
+                    _ => return Err("expected: guest GUEST on EXPORT, or: guest GUEST on virtio N".into()),
                 };
+                self.script.is_machine |= matches!(action, GuestAction::Drive(_));
                 self.guests.insert(name.into());
-                Action::Guest(name.into(), GuestAction::Connect(export.into()))
+                Action::Guest(name.into(), action)
+            }
+            ("qtest:", _) => {
+                self.script.is_machine = true;
+                Action::Qtest(QtestAction::parse(rest)?)
             }
             (_, Some(name)) if self.guests.contains(name) => Action::Guest(name.into(), guest(rest)?),
             (_, Some(name)) => self.client(name, rest)?,
@@ -441,6 +459,15 @@ mod tests {
         assert_eq!(guest("ok"), GuestAction::Ok(None));
         assert_eq!(guest("ok 0x00"), GuestAction::Ok(Some(0)));
         assert_eq!(guest("error ENOSPC"), GuestAction::Error(28));
+    }
+
+    #[test]
+    fn a_machine_is_what_qtest_or_a_guest_on_virtio_need() {
+        let is_machine = |text: &str| Script::parse("f", text, Path::new("/dir")).expect(text).is_machine;
+        assert!(is_machine("# Scene.\nqtest: outb 0x505 1"));
+        assert!(is_machine("# Scene.\nguest g on virtio 1"));
+        assert!(!is_machine("# Scene.\nguest g on virtio"));
+        assert_eq!(only_step("guest g on virtio 1"), Action::Guest("g".into(), GuestAction::Drive(1)));
     }
 
     #[test]
