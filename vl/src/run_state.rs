@@ -12,6 +12,15 @@
 //!            +------------------------ system_reset ----------------------+
 //! ```
 //!
+//! A guest that sleeps is no stop: the VM is live, and goes on as what it was, with the events that a client knows it by:
+//!
+//! ```text
+//!               running <---- RESUME, STOP ----> any stopped state
+//!   SUSPEND |     ^ WAKEUP                        |       ^
+//!           v     |                        RESUME v       | STOP
+//!           suspended <---------------------------+-------+
+//! ```
+//!
 #![doc = include_str!("../../docs/run-state.svg")]
 
 use std::fmt;
@@ -267,10 +276,20 @@ mod tests {
     }
 
     #[test]
-    fn every_state_that_may_start_can_become_running() {
+    fn every_state_that_may_start_can_become_what_the_guest_was() {
         for &state in RunState::ALL {
             if may_start(state) == Ok(Start::Run) {
                 assert_eq!(transition(state, Running), Ok(Running), "{state}");
+                assert_eq!(transition(state, Suspended), Ok(Suspended), "{state}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_stops_a_guest_that_runs_stops_one_that_sleeps() {
+        for &state in RunState::ALL {
+            if !is_live(state) && transition(Running, state).is_ok() {
+                assert_eq!(transition(Suspended, state), Ok(state), "{state}");
             }
         }
     }

@@ -1,79 +1,13 @@
 //! What a VM tells whom, and in which order.
 #![allow(clippy::expect_used)]
 
-use std::sync::{Arc, Mutex};
+mod journal;
 
-use qapi_schema::common::Timestamp;
+use std::sync::Arc;
+
+use journal::{Named, running_vm};
 use qapi_schema::run_state::{Commands, RunState, ShutdownCause, StopReason};
-use qapi_schema::{Event, EventSink};
-use vl::{Clock, IllegalTransition, Observer, Transaction, Vm};
-
-/// Notes everything that happens, as text.
-#[derive(Clone, Default)]
-struct Journal(Arc<Mutex<Vec<String>>>);
-
-impl Journal {
-    fn note(&self, text: String) {
-        self.0.lock().expect("no panic").push(text);
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().expect("no panic"))
-    }
-}
-
-impl EventSink for Journal {
-    fn emit(&self, at: Timestamp, event: &dyn Event) {
-        let data = event.data().map_or(String::new(), |data| format!(" {}", data.value()));
-        self.note(format!("{} {}{data}", at.seconds, event.name()));
-    }
-}
-
-struct Named(&'static str, Journal);
-
-impl Named {
-    fn note(&self, what: &str) {
-        self.1.note(format!("{}: {what}", self.0));
-    }
-}
-
-impl Observer for Named {
-    fn will_start(&self) {
-        self.note("will start");
-    }
-
-    fn started(&self) {
-        self.note("started");
-    }
-
-    fn stopped(&self) {
-        self.note("stopped");
-    }
-
-    fn reset(&self, _: &mut Transaction<'_>) {
-        self.note("reset");
-    }
-
-    fn drain(&self) {
-        self.note("drain");
-    }
-}
-
-struct Noon;
-
-impl Clock for Noon {
-    fn now(&self) -> Timestamp {
-        Timestamp { seconds: 12, microseconds: 0 }
-    }
-}
-
-fn running_vm() -> (Vm, Journal) {
-    let journal = Journal::default();
-    let vm = Vm::new(Arc::new(journal.clone()), Noon);
-    vm.cont().expect("started");
-    journal.take();
-    (vm, journal)
-}
+use vl::IllegalTransition;
 
 #[test]
 fn observers_start_in_ascending_and_stop_in_descending_priority_around_the_events() {
@@ -155,7 +89,8 @@ fn the_end_of_the_vm_stops_the_guest_without_a_stop_event() {
     let (vm, journal) = running_vm();
     vm.observe(0, Arc::new(Named("disk", journal.clone())));
     vm.end(ShutdownCause::HostSignal);
-    assert_eq!(journal.take(), [r#"12 SHUTDOWN {"guest":false,"reason":"host-signal"}"#, "disk: stopped"]);
+    let shutdown = r#"12 SHUTDOWN {"guest":false,"reason":"host-signal"}"#;
+    assert_eq!(journal.take(), [shutdown, "disk: stopped", "disk: ended host-signal 0"]);
     assert_eq!(vm.status().status, RunState::Shutdown);
 }
 
