@@ -245,3 +245,20 @@ impl Observer for Ended {
         let _ = self.0.send(end);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use qapi_schema::run_state::{Commands, PanicAction};
+
+    #[test]
+    fn how_the_guest_ends_is_how_the_machine_ends() {
+        let machine = Machine::new().expect("threads");
+        let vm = machine.vm().clone();
+        vm.set_action(None, None, Some(PanicAction::ExitFailure), None).expect("set");
+        let running = machine.start(true).expect("threads");
+        vm.guest_panicked(None);
+        vm.end(ShutdownCause::HostSignal);
+        assert_eq!(running.run().expect("taken down"), End { cause: ShutdownCause::GuestPanic, status: 1 });
+    }
+}
