@@ -1,4 +1,4 @@
-//! Hold and retry against a model disk: random writes into a pool that is too small, `cont`, `stop`, reset, more space,
+//! Hold and retry against a model disk: random writes into a pool that is too small, `cont`, `stop`, reset, sleep, more space,
 //! clients that leave. What was acknowledged is what the disk holds in the end.
 #![cfg(not(shuttle))]
 #![allow(clippy::expect_used)]
@@ -15,6 +15,7 @@ use qapi_schema::block_core::{BlockDeviceIoStatus, Commands as _};
 use qapi_schema::run_state::{RunState, ShutdownCause};
 use serde_json::json;
 use support::Setup;
+use vl::WakeupReason;
 
 const GRANULE: usize = 4096;
 const GRANULES: usize = 16;
@@ -29,6 +30,8 @@ enum Step {
     Cont,
     Stop,
     Reset,
+    Suspend,
+    Wakeup,
     Leave { client: usize },
 }
 
@@ -39,6 +42,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Cont),
         1 => Just(Step::Stop),
         1 => Just(Step::Reset),
+        1 => Just(Step::Suspend),
+        1 => Just(Step::Wakeup),
         1 => (0..3usize).prop_map(|client| Step::Leave { client }),
     ]
 }
@@ -104,12 +109,21 @@ impl Run {
             Step::Reset => {
                 self.setup.vm.transaction(|tx| tx.reset(ShutdownCause::HostQmpSystemReset)).expect("reset");
             }
+            // Its disk works on: nothing else changes.
+            Step::Suspend => self.setup.vm.suspend_request(),
+            // Refused to a guest that is awake or stopped.
+            Step::Wakeup => drop(self.setup.vm.wakeup_request(WakeupReason::Other)),
             Step::Leave { client } => self.leave(client),
         }
         while let Ok(answer) = self.answers.1.try_recv() {
             self.settle(answer);
         }
         self.check();
+    }
+
+    /// Requests are served, whether the guest runs or sleeps.
+    fn is_live(&self) -> bool {
+        self.setup.vm.transaction(|tx| tx.is_live())
     }
 
     fn cont(&mut self) {
@@ -119,7 +133,7 @@ impl Run {
 
     /// What is held, and the io-status, whenever nothing is in flight.
     fn check(&mut self) {
-        if self.setup.vm.status().running && !self.model.outstanding.is_empty() {
+        if self.is_live() && !self.model.outstanding.is_empty() {
             return;
         }
         self.setup.vm.drain();
@@ -137,7 +151,7 @@ impl Run {
         let infos = self.setup.vm.stop_reason().last_stop.and_then(|stop| stop.io_errors).unwrap_or_default();
         let told: u64 = infos.iter().map(|info| info.held).sum();
         assert!((held..=held + either).contains(&told), "{told} held instead of {held} to {}", held + either);
-        if !self.setup.vm.status().running {
+        if !self.is_live() {
             let count: u64 = infos.iter().map(|info| info.count).sum();
             assert_eq!(count, self.errors_since(&["RESUME"]));
         }
@@ -159,7 +173,7 @@ impl Run {
         }
         let id = self.next;
         self.next += 1;
-        let wait = match (self.setup.vm.status().running, self.model.outstanding.is_empty()) {
+        let wait = match (self.is_live(), self.model.outstanding.is_empty()) {
             (false, _) => Wait::Untried,
             (true, true) => Wait::Held,
             (true, false) => Wait::Either,
