@@ -12,13 +12,13 @@
 //!            +------------------------ system_reset ----------------------+
 //! ```
 //!
-//! A guest that sleeps is no stop: the VM is live, and goes on as what it was, with the events that a client knows it by:
+//! A guest that sleeps is no stop: the VM is live, and goes on as what it was, with the events that a client knows it by.
 //!
 //! ```text
-//!               running <---- RESUME, STOP ----> any stopped state
-//!   SUSPEND |     ^ WAKEUP                        |       ^
-//!           v     |                        RESUME v       | STOP
-//!           suspended <---------------------------+-------+
+//!             SUSPEND                       STOP
+//!   running ----------> suspended    live ------> stopped
+//!           <----------                   <------
+//!             WAKEUP                       RESUME
 //! ```
 //!
 #![doc = include_str!("../../docs/run-state.svg")]
