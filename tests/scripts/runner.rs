@@ -70,7 +70,7 @@ struct Scene {
     clients: HashMap<String, Client>,
     guests: HashMap<String, Guest>,
     bindings: Bindings,
-    /// A client was told that the daemon ends, and nothing since. With `-no-shutdown` it goes on.
+    /// The last that a client was told of the VM is that it ends.
     shut_down: bool,
 }
 
@@ -184,7 +184,12 @@ impl Scene {
         let message = message.map_err(|error| format!("{error}\n  - message: {pattern}"))?;
         let differences = pattern.differences(&message, &mut self.bindings);
         if differences.is_empty() {
-            self.shut_down = message["event"] == "SHUTDOWN";
+            match message["event"].as_str() {
+                Some("SHUTDOWN") => self.shut_down = true,
+                // Told not to end, it only stops.
+                Some("STOP") => self.shut_down = false,
+                Some(_) | None => {}
+            }
             return Ok(());
         }
         let diff: String = differences.iter().map(ToString::to_string).collect();
