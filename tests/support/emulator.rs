@@ -126,6 +126,8 @@ impl Reference {
     /// The same, in a directory that was prepared.
     pub fn start_in(&self, directory: TempDir, options: &[impl AsRef<str>]) -> Result<Emulator, String> {
         let mut command = Command::new("qemu-system-x86_64");
+        // Where it says what it aborts for.
+        command.stdout(Stdio::null());
         if self.has_clock {
             return Emulator::start_with(command, directory, options, "qtest");
         }

@@ -1,19 +1,14 @@
-//! The machine beside QEMU's: the same qtest lines to both, and the same answers.
-
-#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
-#[path = "support/mod.rs"]
-mod support;
+//! The driver itself: proven with the disk of QEMU, so that it can judge ours.
 
 use std::fs::File;
 use std::sync::Arc;
 
-use support::board::Board;
-use support::emulator::{Emulator, Reference};
-use support::virtio_blk::memory::GuestMemory;
-use support::virtio_blk::mmio::Transport;
-use support::virtio_blk::request::{self, Cut, Layout, Request, SECTOR, Segment};
-use support::virtio_blk::{
+use crate::support::board::Board;
+use crate::support::emulator::{Emulator, Reference};
+use crate::support::virtio_blk::memory::GuestMemory;
+use crate::support::virtio_blk::mmio::Transport;
+use crate::support::virtio_blk::request::{self, Cut, Layout, Request, SECTOR, Segment};
+use crate::support::virtio_blk::{
     DISCARD, EVENT_IDX, FLUSH, INDIRECT_DESC, KNOWN, Options, VERSION_1, VirtioBlk, WRITE_ZEROES, Wait,
 };
 
