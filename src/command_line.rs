@@ -65,6 +65,8 @@ pub enum Phase {
     Objects,
     /// Block nodes.
     Nodes,
+    /// Drives, which may have such nodes beneath them.
+    Drives,
     /// Servers and exports, which serve block nodes.
     Exports,
     /// Character devices and monitors: whoever connects finds all disks there.
@@ -115,7 +117,7 @@ pub const OPTIONS: &[Spec] = &[
                discard=ignore|unmap, and the keys of --blockdev, those of the file beneath as file.<key>",
         example: "-drive if=none,id=drive0,file=disk.img,format=raw",
         directive: Directive::Drive,
-        phase: Phase::Nodes,
+        phase: Phase::Drives,
     },
     Spec {
         names: &["object"],

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use hw::Board;
+use hw::board::BOARDS;
 use monitor::Preconfig;
 use qapi_schema::Error;
-use qapi_schema::machine::{Commands, NameInfo, UuidInfo};
+use qapi_schema::machine::{Commands, CpuInfoFast, MachineInfo, NameInfo, UuidInfo};
 use vl::Vm;
 
 use crate::identity::Identity;
@@ -17,6 +19,8 @@ pub struct MachineCommands {
     pub preconfig: Arc<Preconfig>,
     /// The run state.
     pub vm: Arc<Vm>,
+    /// The machine that is built.
+    pub board: Arc<Board>,
     /// Whether the guest runs once the machine is built.
     pub start_guest: bool,
 }
@@ -38,6 +42,14 @@ impl Commands for MachineCommands {
 
     fn query_uuid(&self) -> Result<UuidInfo, Error> {
         Ok(UuidInfo { uuid: self.identity.uuid.to_string() })
+    }
+
+    fn query_cpus_fast(&self) -> Result<Vec<CpuInfoFast>, Error> {
+        Ok(self.board.cpus())
+    }
+
+    fn query_machines(&self) -> Result<Vec<MachineInfo>, Error> {
+        Ok(BOARDS.iter().map(|kind| kind.info()).collect())
     }
 
     fn x_exit_preconfig(&self) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use monitor::{Mode, Options};
 use qapi_schema::Members;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
 use qapi_schema::block_export::{BlockExportType, Commands as _, NbdServerOptions};
-use qapi_schema::qom::{Commands as _, ObjectType};
+use qapi_schema::qom::ObjectType;
 use qapi_schema::run_state::{Commands as _, ShutdownCause};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -153,7 +153,7 @@ impl Setup {
             }
             Directive::Object => {
                 let options = Argument::parse(value, Some("qom-type")).and_then(Argument::into).map_err(text)?;
-                self.machine.objects().object_add(options).map_err(text)
+                self.machine.objects().add(options).map_err(text)
             }
             Directive::Chardev => {
                 let (id, chardev) = Chardev::parse(value, self.machine.objects()).map_err(text)?;

@@ -12,9 +12,11 @@ pub mod identity;
 pub mod inherited;
 pub mod keyval;
 pub mod machine;
+pub mod machine_options;
 pub mod monitor_options;
 pub mod notify;
 pub mod pidfile;
+pub mod qom;
 mod trace;
 
 pub use machine::{Machine, Running};

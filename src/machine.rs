@@ -9,24 +9,30 @@ use std::time::Duration;
 use block::block::Block;
 use block::export::Exports;
 use block::fdset::ClientFdSets;
+use hw::{Board, BoardOptions, VirtualClock};
 use monitor::control::Control;
 use monitor::misc::Misc;
 use monitor::{Broadcaster, Handle, Options, Server, Version};
 use qapi_schema::run_state::ShutdownCause;
-use qapi_schema::{Client, Command, CommandTable, INTROSPECTION};
-use qapi_schema::{block_core, block_export, control, fdset, introspect, machine, misc, qom, run_state};
+use qapi_schema::{Client, Command, CommandTable, Error, INTROSPECTION};
+use qapi_schema::{block_core, block_export, control, fdset, introspect, machine, misc, qdev, qom, run_state};
 use sockets::tls::Credentials;
 use sockets::{Access, Address, Objects};
 use vl::{End, Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
 use crate::identity::Identity;
+use crate::machine_options::MachineOptions;
+use crate::qom::Qom;
 
 /// What `query-version` and `--version` call this program.
 pub const PACKAGE: &str = concat!("whystop ", env!("CARGO_PKG_VERSION"));
 
 /// The monitor hears of the guest's fate before its disks do, and of its stop after them.
 const MONITOR_PRIORITY: vl::Priority = -1;
+
+/// Devices go on after their disks, and stand still before them.
+const BOARD_PRIORITY: vl::Priority = 1;
 
 /// A machine that is being set up.
 pub struct Machine {
@@ -36,6 +42,7 @@ pub struct Machine {
     objects: Arc<Objects>,
     server: Server,
     identity: Identity,
+    board: Option<Arc<Board>>,
     end: Receiver<End>,
 }
 
@@ -53,7 +60,7 @@ impl Machine {
         let block = Arc::new(Block::new(vm.clone()));
         let objects = Arc::<Objects>::default();
         let exports = Arc::new(Exports::new(block.clone(), objects.clone()));
-        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), end })
+        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), board: None, end })
     }
 
     /// The block layer.
@@ -74,6 +81,34 @@ impl Machine {
     /// The run state. [`Vm::end`] ends the machine.
     pub const fn vm(&self) -> &Arc<Vm> {
         &self.vm
+    }
+
+    /// Builds the machine that these options describe, with this time. Devices are plugged into its board from here on.
+    ///
+    /// # Errors
+    /// There can't be that much RAM, or that many processors.
+    pub fn build(&mut self, options: &MachineOptions, clock: VirtualClock) -> Result<&Arc<Board>, Error> {
+        let MachineOptions { kind, ram_size, cpus, virtio_mmio } = *options;
+        let clock = Arc::new(clock);
+        let board = Board::new(
+            kind,
+            BoardOptions {
+                ram_size: ram_size.unwrap_or(kind.default_ram),
+                cpus,
+                virtio_mmio,
+                clock: Arc::clone(&clock),
+                vm: Arc::clone(&self.vm),
+                block: Arc::clone(&self.block),
+            },
+        )?;
+        self.vm.observe(BOARD_PRIORITY, clock);
+        self.vm.observe(BOARD_PRIORITY, board.clone());
+        Ok(self.board.insert(board))
+    }
+
+    /// The machine's board, once it is built.
+    pub const fn board(&self) -> Option<&Arc<Board>> {
+        self.board.as_ref()
     }
 
     /// Who the guest is.
@@ -120,12 +155,19 @@ impl Machine {
         self.server.stdio()
     }
 
-    /// Serves the monitors, and starts the guest if it is to be.
+    /// Serves the monitors, and starts the guest if it is to be. A machine that was not built is an empty one.
     ///
     /// # Errors
     /// The system refuses a thread.
-    pub fn start(self, start_guest: bool) -> io::Result<Running> {
-        let Self { vm, block, exports, objects, server, identity, end } = self;
+    pub fn start(mut self, start_guest: bool) -> io::Result<Running> {
+        let board = match &self.board {
+            Some(board) => Arc::clone(board),
+            None => {
+                self.build(&MachineOptions::empty(), VirtualClock::host()?).map(Arc::clone).map_err(io::Error::other)?
+            }
+        };
+        board.built();
+        let Self { vm, block, exports, objects, server, identity, board: _, end } = self;
         let handle = server.handle();
         let quit = {
             let (handle, vm) = (handle.clone(), vm.clone());
@@ -143,6 +185,7 @@ impl Machine {
             block_core::COMMANDS,
             block_export::COMMANDS,
             qom::COMMANDS,
+            qdev::COMMANDS,
             fdset::COMMANDS,
             misc::COMMANDS,
         ];
@@ -150,7 +193,9 @@ impl Machine {
         let preconfig = server.preconfig();
         let built = !preconfig.is_on();
         let phase = Arc::clone(&preconfig);
-        let of_machine = Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), start_guest });
+        let of_machine =
+            Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), board: board.clone(), start_guest });
+        let tree = Arc::new(Qom { objects, board: board.clone() });
         let fdsets = Arc::clone(block.fdsets());
         let commands = Arc::new_cyclic(|table: &Weak<CommandTable>| {
             let table = Weak::clone(table);
@@ -163,7 +208,8 @@ impl Machine {
             let of_client = Arc::clone(&exports);
             let of_client = move |client: &Arc<Client>| of_client.for_client(Arc::clone(client));
             commands.extend(Command::for_each_client(block_export::commands, of_client));
-            commands.extend(qom::commands(&objects));
+            commands.extend(qom::commands(&tree));
+            commands.extend(qdev::commands(&board));
             let fdsets = move |client: &Arc<Client>| ClientFdSets::new(Arc::clone(&fdsets), Arc::clone(client));
             commands.extend(Command::for_each_client(fdset::commands, fdsets));
             let misc =

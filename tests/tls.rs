@@ -170,7 +170,7 @@ fn a_monitor_connects_to_its_client_over_tls() {
     let objects = Objects::default();
     let server = whystop::keyval::Argument::parse(&object("tls0", pki.path(), "server"), Some("qom-type"));
     let server = server.and_then(|argument| argument.into()).expect("good options");
-    qapi_schema::qom::Commands::object_add(&objects, server).expect("good files");
+    objects.add(server).expect("good files");
     let credentials = objects.tls_creds("tls0", qapi_schema::crypto::QCryptoTLSCredsEndpoint::Server).expect("added");
 
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");

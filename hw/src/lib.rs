@@ -2,15 +2,24 @@
 //!
 //! An access goes down this list, an interrupt comes up again:
 //!
+//! - [`board`]: which machines there are, and one of them built; devices come and go.
 //! - [`bus`]: guest memory and the two address spaces; who answers at an address.
 //! - [`irq`]: interrupt lines, and the controllers they end at.
 //! - [`virtio`]: virtio devices, and the transport virtio-mmio.
 //! - [`clock`]: the virtual clock and its timers.
+//!
+//! What clients see of it: [`types`] of objects, [`device`]s with their properties, and the tree of objects, [`qom`].
 
+pub mod board;
 pub mod bus;
 pub mod clock;
+mod commands;
+pub mod device;
 pub mod irq;
+pub mod qom;
+pub mod types;
 pub mod virtio;
 
+pub use board::{Board, BoardKind, BoardOptions};
 pub use bus::Bus;
 pub use clock::{Timer, VirtualClock};

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use qapi_schema::Error;
 use qapi_schema::crypto::{QCryptoTLSCredsEndpoint, TlsCredsX509Properties};
-use qapi_schema::qom::{Commands, ObjectOptions, ObjectOptionsKind};
+use qapi_schema::qom::{ObjectOptions, ObjectOptionsKind};
+use qapi_schema::{Error, check_identifier};
 
 use crate::tls::Credentials;
 
@@ -30,16 +30,21 @@ impl Objects {
         }
         Ok(credentials)
     }
-}
 
-impl Commands for Objects {
-    fn object_add(&self, arguments: ObjectOptions) -> Result<(), Error> {
+    /// The identifiers of all, sorted.
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.credentials.lock().keys().cloned().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Creates an object, as `object-add` does.
+    ///
+    /// # Errors
+    /// What is wrong with its options, or with the files that it is made of.
+    pub fn add(&self, arguments: ObjectOptions) -> Result<(), Error> {
         let ObjectOptions { id, qom_type } = arguments;
-        if !is_well_formed(&id) {
-            return Err(Error::generic(
-                "Parameter 'id' expects an identifier: a letter, then letters, digits and '-._'",
-            ));
-        }
+        check_identifier("id", &id)?;
         let ObjectOptionsKind::TlsCredsX509(properties) = qom_type;
         let TlsCredsX509Properties { verify_peer, dir, endpoint } = properties;
         let dir = dir.ok_or_else(|| Error::generic("Parameter 'dir' is missing"))?;
@@ -54,14 +59,12 @@ impl Commands for Objects {
         Ok(())
     }
 
-    fn object_del(&self, id: String) -> Result<(), Error> {
-        let removed = self.credentials.lock().remove(&id);
+    /// Removes an object, as `object-del` does.
+    ///
+    /// # Errors
+    /// There is none of this identifier.
+    pub fn remove(&self, id: &str) -> Result<(), Error> {
+        let removed = self.credentials.lock().remove(id);
         removed.map(drop).ok_or_else(|| Error::generic(format!("object '{id}' not found")))
     }
-}
-
-/// As QEMU has identifiers.
-fn is_well_formed(id: &str) -> bool {
-    let others = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
-    id.starts_with(|c: char| c.is_ascii_alphabetic()) && id.chars().all(others)
 }

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use qapi_schema::crypto::{QCryptoTLSCredsEndpoint as Endpoint, TlsCredsX509Properties};
-use qapi_schema::qom::{Commands as _, ObjectOptions, ObjectOptionsKind};
+use qapi_schema::qom::{ObjectOptions, ObjectOptionsKind};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use sockets::Objects;
 use sockets::tls::{Credentials, Session};
@@ -25,7 +25,7 @@ fn load(directory: &Path, endpoint: Endpoint, verify_peer: bool) -> Credentials 
         verify_peer: Some(verify_peer),
     };
     let qom_type = ObjectOptionsKind::TlsCredsX509(properties);
-    objects.object_add(ObjectOptions { id: "tls0".into(), qom_type }).expect("good files");
+    objects.add(ObjectOptions { id: "tls0".into(), qom_type }).expect("good files");
     objects.tls_creds("tls0", endpoint).expect("just added")
 }
 
@@ -179,14 +179,14 @@ fn credentials_that_are_removed_serve_those_who_have_them() {
     let add = || {
         let dir = Some(directory.path().display().to_string());
         let properties = TlsCredsX509Properties { dir, endpoint: Some(Endpoint::Server), verify_peer: None };
-        objects.object_add(ObjectOptions { id: "tls0".into(), qom_type: ObjectOptionsKind::TlsCredsX509(properties) })
+        objects.add(ObjectOptions { id: "tls0".into(), qom_type: ObjectOptionsKind::TlsCredsX509(properties) })
     };
     add().expect("good files");
     assert_eq!(add().expect_err("twice").desc(), "Duplicate object 'tls0'");
     let held = objects.tls_creds("tls0", Endpoint::Server).expect("just added");
     objects.tls_creds("tls0", Endpoint::Client).expect_err("for the other side");
-    objects.object_del("tls0".into()).expect("just added");
-    assert_eq!(objects.object_del("tls0".into()).expect_err("gone").desc(), "object 'tls0' not found");
+    objects.remove("tls0").expect("just added");
+    assert_eq!(objects.remove("tls0").expect_err("gone").desc(), "object 'tls0' not found");
     objects.tls_creds("tls0", Endpoint::Server).expect_err("gone");
     held.accept().expect("still usable");
     add().expect("the id is free again");

@@ -27,7 +27,7 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'blockdev-open-tray', 'arguments': {'id': 'x'}}",
         "{'execute': 'eject'}",
         "{'execute': 'query-pci'}",
-        "{'execute': 'device_add', 'arguments': {'driver': 'x'}}",
+        "{'execute': 'netdev_add', 'arguments': {'type': 'x'}}",
         "{'execute': 'migrate'}",
     ],
     // Nodes.

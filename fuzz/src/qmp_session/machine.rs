@@ -11,6 +11,8 @@ use std::sync::{Arc, Weak};
 use block::block::Block;
 use block::export::Exports;
 use block::fdset::ClientFdSets;
+use hw::virtio::mmio::Version as MmioVersion;
+use hw::{Board, BoardKind, BoardOptions, VirtualClock};
 use monitor::control::Control;
 use monitor::dispatcher::{Dispatcher, Progress};
 use monitor::event::EventMessage;
@@ -22,16 +24,16 @@ use qapi_schema::common::Timestamp;
 use qapi_schema::fdset::{AddfdInfo, FdsetInfo};
 use qapi_schema::{
     Arguments, Client, Command, CommandTable, Error, FromValue, INTROSPECTION, Visitor, block_core, block_export,
-    control, fdset, introspect, machine, misc, qom, run_state,
+    control, fdset, introspect, machine, misc, qdev, qom, run_state,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use rustix::io::retry_on_intr;
 use serde_json::{Value, json};
-use sockets::Objects;
 use vl::{Clock, Vm};
 use whystop::commands::MachineCommands;
 use whystop::identity::Identity;
+use whystop::qom::Qom;
 
 /// When everything happens, so that what is said is always the same.
 const NOW: Timestamp = Timestamp { seconds: 1_308_000_000, microseconds: 0 };
@@ -184,9 +186,26 @@ fn commands(vm: &Arc<Vm>, block: &Arc<Block>, exports: &Arc<Exports>, preconfig:
     // The end of the program is none of these commands' business.
     let control = Arc::new(Control::new(Version::of_package("fuzz"), names.concat(), &INTROSPECTION, || ()));
     let (vm, preconfig, phase) = (Arc::clone(vm), Arc::clone(preconfig), Arc::clone(preconfig));
-    let machine =
-        Arc::new(MachineCommands { identity: Identity::default(), preconfig, vm: vm.clone(), start_guest: true });
-    let (objects, exports, sets) = (Arc::<Objects>::default(), Arc::clone(exports), Arc::clone(block.fdsets()));
+    let clock = Arc::new(VirtualClock::driven().expect("a thread"));
+    let options = BoardOptions {
+        ram_size: 0,
+        cpus: 1,
+        virtio_mmio: MmioVersion::Legacy,
+        clock,
+        vm: Arc::clone(&vm),
+        block: Arc::clone(block),
+    };
+    let board = Board::new(BoardKind::preferred(), options).expect("there can be such a machine");
+    board.built();
+    let machine = Arc::new(MachineCommands {
+        identity: Identity::default(),
+        preconfig,
+        vm: vm.clone(),
+        board: Arc::clone(&board),
+        start_guest: true,
+    });
+    let tree = Arc::new(Qom { objects: Arc::default(), board: Arc::clone(&board) });
+    let (exports, sets) = (Arc::clone(exports), Arc::clone(block.fdsets()));
     Arc::new_cyclic(|table: &Weak<CommandTable>| {
         let table = Weak::clone(table);
         let mut commands = CommandTable::default();
@@ -197,7 +216,8 @@ fn commands(vm: &Arc<Vm>, block: &Arc<Block>, exports: &Arc<Exports>, preconfig:
         commands.extend(block_core::commands(block));
         let exports = move |client: &Arc<Client>| exports.for_client(Arc::clone(client));
         commands.extend(Command::for_each_client(block_export::commands, exports));
-        commands.extend(qom::commands(&objects));
+        commands.extend(qom::commands(&tree));
+        commands.extend(qdev::commands(&board));
         let sets = move |client: &Arc<Client>| Numberless(ClientFdSets::new(Arc::clone(&sets), Arc::clone(client)));
         commands.extend(Command::for_each_client(fdset::commands, sets));
         let misc = move |client: &Arc<Client>| Misc::new(Arc::clone(client), Weak::clone(&table), Arc::clone(&phase));
