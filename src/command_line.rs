@@ -27,6 +27,24 @@ pub enum Directive {
     NbdServer,
     /// Create an export.
     Export,
+    /// Choose the kind of machine.
+    Machine,
+    /// Set how much RAM there is.
+    Memory,
+    /// Set how many processors there are.
+    Smp,
+    /// Name the model of the processors.
+    Cpu,
+    /// Set a property for all devices of a type.
+    Global,
+    /// Plug a device in.
+    Device,
+    /// Leave out what there is by default: nothing.
+    NoDefaults,
+    /// Choose a display: none.
+    Display,
+    /// Choose sound: none.
+    Audio,
     /// Do not start the guest.
     NoStart,
     /// Do not build the machine yet.
@@ -71,6 +89,8 @@ pub enum Phase {
     Exports,
     /// Character devices and monitors: whoever connects finds all disks there.
     Monitors,
+    /// Devices, which may refer to all of these.
+    Devices,
 }
 
 /// An option: how it is spelt, and what the help says of it.
@@ -180,6 +200,78 @@ pub const OPTIONS: &[Spec] = &[
         example: "--export nbd,id=exp0,node-name=disk0,writable=on",
         directive: Directive::Export,
         phase: Phase::Exports,
+    },
+    Spec {
+        names: &["machine", "M"],
+        value: Some("[type=]<machine> | help"),
+        help: "build this kind of machine, which there is only one of",
+        example: "-machine virt",
+        directive: Directive::Machine,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["m"],
+        value: Some("[size=]<size>"),
+        help: "give the machine that much RAM, in MiB or with a unit (k, M, G, T)",
+        example: "-m 1G",
+        directive: Directive::Memory,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["smp"],
+        value: Some("[cpus=]<n>"),
+        help: "give the machine that many processors, which execute nothing",
+        example: "-smp 2",
+        directive: Directive::Smp,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["cpu"],
+        value: Some("<model>[,...]"),
+        help: "the model of the processors, any of QEMU's: they execute nothing",
+        example: "-cpu qemu64",
+        directive: Directive::Cpu,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["global"],
+        value: Some("virtio-mmio.force-legacy=on|off"),
+        help: "give the slots for virtio devices the legacy interface (the default), or that of virtio 1",
+        example: "-global virtio-mmio.force-legacy=off",
+        directive: Directive::Global,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["device"],
+        value: Some("[driver=]<type>[,id=<id>][,bus=<bus>][,<property>=<value>...] | <JSON> | help | <type>,help"),
+        help: "plug in a device, as the QMP command device_add does",
+        example: "-device ib700,id=watchdog",
+        directive: Directive::Device,
+        phase: Phase::Devices,
+    },
+    Spec {
+        names: &["nodefaults"],
+        value: None,
+        help: "leave out devices that were not asked for: there are none",
+        example: "-nodefaults",
+        directive: Directive::NoDefaults,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["display"],
+        value: Some("none"),
+        help: "have no display, the only choice",
+        example: "-display none",
+        directive: Directive::Display,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["audio"],
+        value: Some("none"),
+        help: "have no sound, the only choice",
+        example: "-audio none",
+        directive: Directive::Audio,
+        phase: Phase::Machine,
     },
     Spec {
         names: &["S"],
@@ -366,14 +458,14 @@ pub fn help() -> String {
         "Usage: whystop [OPTION]...\n       whystop demo [--help]\n\n\
          Serves block devices whose guest is stopped, not failed, when storage runs out,\n\
          and monitors that say why. Options may stand in any order: objects are created\n\
-         before block nodes, these before servers and exports, and monitors last.\n\n",
+         before block nodes, these before servers and exports, then monitors, and devices last.\n\n",
     );
     for spec in OPTIONS {
         let names = spec.names.iter().map(|name| dashed(name)).collect::<Vec<_>>().join(", ");
         let value = spec.value.map(|value| format!(" {value}")).unwrap_or_default();
         text += &format!("  {names}{value}\n      {}\n      Example: {}\n", spec.help, spec.example);
     }
-    text + "\nWith '--blockdev help', '--chardev help', '--export help' and '--object help' the known kinds are listed.\n"
+    text + "\nWith 'help' for a value, --blockdev, --chardev, --device, --export, --machine and --object list the known kinds.\n"
 }
 
 fn dashed(name: &str) -> String {
@@ -400,7 +492,7 @@ mod tests {
     #[test]
     fn what_others_refer_to_is_carried_out_first_and_else_in_the_order_given() {
         let given = scan(&["-mon", "c", "-chardev", "c", "--export", "e", "--blockdev", "b", "--blockdev", "a", "-S"]);
-        let directives: Vec<_> = given.into_iter().flatten().map(|(directive, value)| (directive, value)).collect();
+        let directives: Vec<_> = given.into_iter().flatten().collect();
         let expected = [
             (Directive::NoStart, ""),
             (Directive::Blockdev, "b"),

@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::thread;
 
+use hw::VirtualClock;
 use monitor::{Mode, Options};
 use qapi_schema::Members;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
@@ -18,15 +19,16 @@ use signal_hook::iterator::Signals;
 
 use crate::background::Background;
 use crate::chardev::{BACKENDS, Chardev, Role};
-use crate::command_line::{Directive, Given, help, parse};
+use crate::command_line::{Directive, Given, Phase, help, parse};
 use crate::identity::Uuid;
 use crate::inherited::{self, AddFd};
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
+use crate::machine_options::MachineOptions;
 use crate::monitor_options::MonitorOptions;
 use crate::notify::{Stage, notify};
 use crate::pidfile::Pidfile;
-use crate::{background, drive_options, identity, trace};
+use crate::{background, device_help, drive_options, identity, trace};
 
 /// Runs the daemon with these arguments.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -39,7 +41,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
 
 fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
     if let Some(answer) = given.iter().find_map(answer) {
-        print!("{answer}");
+        print!("{}", answer?);
         return Ok(ExitCode::SUCCESS);
     }
     let has = |directive| given.iter().any(|given| given.spec.directive == directive);
@@ -50,9 +52,10 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
     trace::to_stderr(given.iter().rfind(|given| given.spec.directive == Directive::Trace))?;
     allow_descriptors();
     let mut setup = Setup::new().map_err(|error| error.to_string())?;
-    for given in given {
-        setup.carry_out(given).map_err(|error| format!("{}: {error}", given.name()))?;
-    }
+    let (of_machine, others) = given.split_at(given.partition_point(|given| given.spec.phase == Phase::Machine));
+    setup.carry_out_all(of_machine)?;
+    setup.build()?;
+    setup.carry_out_all(others)?;
     let Setup { machine, pidfile, .. } = setup;
     end_on_signals(&machine).map_err(|error| error.to_string())?;
     let running = machine.start(!has(Directive::NoStart)).map_err(|error| error.to_string())?;
@@ -68,12 +71,12 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
 }
 
 /// What an option that only asks something is answered.
-fn answer(given: &Given) -> Option<String> {
-    let list = |kind: &str, names: &[&str]| Some(format!("Available {kind}:\n{}\n", names.join("\n")));
+fn answer(given: &Given) -> Option<Result<String, String>> {
+    let list = |kind: &str, names: &[&str]| Some(Ok(format!("Available {kind}:\n{}\n", names.join("\n"))));
     let asked = given.value == "help";
     match given.spec.directive {
-        Directive::Help => Some(help()),
-        Directive::Version => Some(format!("{PACKAGE}\n")),
+        Directive::Help => Some(Ok(help())),
+        Directive::Version => Some(Ok(format!("{PACKAGE}\n"))),
         Directive::Blockdev if asked => {
             list("drivers", &BlockdevDriver::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
@@ -84,7 +87,19 @@ fn answer(given: &Given) -> Option<String> {
             list("object types", &ObjectType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
+        Directive::Machine if asked => Some(Ok(device_help::machines())),
+        Directive::Device => {
+            device_help::answer(&given.value).map(|answer| answer.map_err(|error| format!("{}: {error}", given.name())))
+        }
         Directive::AddFd
+        | Directive::Machine
+        | Directive::Memory
+        | Directive::Smp
+        | Directive::Cpu
+        | Directive::Global
+        | Directive::NoDefaults
+        | Directive::Display
+        | Directive::Audio
         | Directive::Blockdev
         | Directive::Drive
         | Directive::Export
@@ -110,6 +125,7 @@ fn answer(given: &Given) -> Option<String> {
 /// The machine as the options so far have made it.
 struct Setup {
     machine: Machine,
+    options: MachineOptions,
     /// Those that no monitor has taken.
     chardevs: HashMap<String, Chardev>,
     /// Those that have a name.
@@ -119,7 +135,22 @@ struct Setup {
 
 impl Setup {
     fn new() -> io::Result<Self> {
-        Ok(Self { machine: Machine::new()?, chardevs: HashMap::new(), monitors: HashSet::new(), pidfile: None })
+        Ok(Self {
+            machine: Machine::new()?,
+            options: MachineOptions::default(),
+            chardevs: HashMap::new(),
+            monitors: HashSet::new(),
+            pidfile: None,
+        })
+    }
+
+    fn carry_out_all(&mut self, given: &[Given]) -> Result<(), String> {
+        given.iter().try_for_each(|given| self.carry_out(given).map_err(|error| format!("{}: {error}", given.name())))
+    }
+
+    fn build(&mut self) -> Result<(), String> {
+        let clock = VirtualClock::host().map_err(text)?;
+        self.machine.build(&self.options, clock).map(drop).map_err(text)
     }
 
     fn carry_out(&mut self, given: &Given) -> Result<(), String> {
@@ -174,6 +205,20 @@ impl Setup {
                 self.monitor_on(&chardev, options)
             }
             Directive::Qmp => self.monitor_legacy(value, Mode::Control),
+            Directive::Machine => self.options.machine(value).map_err(text),
+            Directive::Memory => self.options.memory(value).map_err(text),
+            Directive::Smp => self.options.processors(value).map_err(text),
+            Directive::Cpu => self.options.cpu(value).map_err(text),
+            Directive::Global => self.options.global(value).map_err(text),
+            Directive::Display | Directive::Audio if value == "none" => Ok(()),
+            Directive::Display => Err(format!("Parameter 'type' does not accept value '{value}': there is no display")),
+            Directive::Audio => Err(format!("Parameter 'driver' does not accept value '{value}': there is no sound")),
+            Directive::Device => {
+                let (arguments, dialect) =
+                    Argument::parse(value, Some("driver")).and_then(Argument::into_object).map_err(text)?;
+                let board = self.machine.board().ok_or("the machine is not built")?;
+                board.device_add(arguments, dialect).map_err(text)
+            }
             Directive::Preconfig => {
                 self.machine.begin_preconfig();
                 Ok(())
@@ -196,9 +241,12 @@ impl Setup {
                 self.pidfile = Some(Pidfile::create(value)?);
                 Ok(())
             }
-            Directive::NoStart | Directive::Daemonize | Directive::Trace | Directive::Help | Directive::Version => {
-                Ok(())
-            }
+            Directive::NoDefaults
+            | Directive::NoStart
+            | Directive::Daemonize
+            | Directive::Trace
+            | Directive::Help
+            | Directive::Version => Ok(()),
         }
     }
 

@@ -47,6 +47,16 @@ impl Argument {
         T::from_value(self.value, &Visitor::root(self.dialect))
     }
 
+    /// The argument as an object, and how its scalars are spelt.
+    ///
+    /// # Errors
+    /// It is JSON, but no object.
+    pub fn into_object(self) -> Result<(Map<String, Value>, Dialect), Error> {
+        let dialect = self.dialect;
+        let members = Members::open(self.value, &Visitor::root(dialect)).map(|mut members| members.take_all());
+        Ok((members?, dialect))
+    }
+
     /// The argument as what `read` makes of its members. It must take all of them.
     ///
     /// # Errors

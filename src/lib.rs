@@ -7,6 +7,7 @@ pub mod command_line;
 pub mod commands;
 pub mod daemon;
 pub mod demo;
+mod device_help;
 mod drive_options;
 pub mod identity;
 pub mod inherited;

@@ -25,7 +25,7 @@ fn refused(directory: &Path, arguments: &[impl AsRef<OsStr>]) -> String {
 }
 
 /// Each of these command lines is refused with its line, in which `...` stands for any text.
-fn each_is_refused(directory: &Path, cases: &[(&[&str], &str)]) {
+pub(crate) fn each_is_refused(directory: &Path, cases: &[(&[&str], &str)]) {
     for (arguments, expected) in cases {
         let said = refused(directory, arguments);
         let line = said.strip_prefix("whystop: ").and_then(|said| said.strip_suffix('\n'));
@@ -42,7 +42,7 @@ fn is_like(line: &str, expected: &str) -> bool {
     rest.is_some_and(|rest| rest.char_indices().any(|(at, _)| is_like(&rest[at..], after)) || after.is_empty())
 }
 
-fn directory() -> tempfile::TempDir {
+pub(crate) fn directory() -> tempfile::TempDir {
     tempfile::tempdir().expect("a directory")
 }
 

@@ -6,5 +6,6 @@
 mod support;
 
 mod command_line;
+mod machine_options;
 mod nbd;
 mod qmp;
