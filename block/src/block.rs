@@ -17,7 +17,7 @@ use crate::workers::Workers;
 /// Nodes and backends of a VM.
 pub struct Block {
     vm: Arc<Vm>,
-    graph: Graph,
+    graph: Arc<Graph>,
     drives: Drives,
     backends: Arc<Backends>,
 }
@@ -44,17 +44,19 @@ impl Block {
     /// The block layer of `vm`, without nodes.
     pub fn new(vm: Arc<Vm>) -> Self {
         let backends = Arc::new(Backends::default());
+        let graph = Arc::<Graph>::default();
         vm.observe(PRIORITY, backends.clone());
-        Self { vm, graph: Graph::default(), drives: Drives::default(), backends }
+        vm.observe(PRIORITY, graph.clone());
+        Self { vm, graph, drives: Drives::default(), backends }
     }
 
     /// The nodes.
-    pub const fn graph(&self) -> &Graph {
+    pub fn graph(&self) -> &Graph {
         &self.graph
     }
 
     /// The descriptors that images can be opened from.
-    pub const fn fdsets(&self) -> &Arc<FdSets> {
+    pub fn fdsets(&self) -> &Arc<FdSets> {
         self.graph.fdsets()
     }
 
@@ -165,6 +167,12 @@ impl Observer for Backends {
 
     fn drain(&self) {
         self.all().iter().for_each(|backend| backend.drain());
+    }
+}
+
+impl Observer for Graph {
+    fn flush(&self) {
+        self.flush_ahead();
     }
 }
 

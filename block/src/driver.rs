@@ -172,6 +172,14 @@ pub trait BlockDriver: Send + Sync {
     /// The operating system's. Success means that none of those writes was lost, not even between two calls.
     fn flush(&self) -> io::Result<()>;
 
+    /// Does the same for nobody who waits for the answer. Only asked of a driver that has no node beneath.
+    ///
+    /// # Errors
+    /// The operating system's. The next [`flush`](Self::flush) fails, too, unless this one's failure lost nothing.
+    fn flush_ahead(&self) -> io::Result<()> {
+        self.flush()
+    }
+
     /// Gives the space of a range back if that is possible. It reads as anything afterwards.
     ///
     /// # Errors

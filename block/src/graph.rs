@@ -3,6 +3,7 @@
 //! `blockdev-add` builds nodes bottom up, those defined in place under generated names. A node stays as long as the
 //! monitor owns it (it was added at the top level, and not deleted) or somebody uses it: a device, an export, another node.
 
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -158,14 +159,25 @@ impl Graph {
     /// # Errors
     /// The first failure, with the name of its node.
     pub fn flush_all(&self) -> Result<(), Error> {
+        // All are flushed before the first failure is told.
+        self.flush_by(Node::flush).into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// The same, for nobody who waits for the answer: whoever flushes a node next is told its failure, too.
+    pub fn flush_ahead(&self) {
+        for failure in self.flush_by(Node::flush_ahead) {
+            tracing::warn!("{failure}; the guest hears of it when it flushes");
+        }
+    }
+
+    fn flush_by(&self, flush: fn(&Node) -> io::Result<()>) -> Vec<Error> {
         let nodes = self.registry.nodes();
         let lowest = nodes.iter().filter(|node| node.child().is_none() && !node.read_only());
         let failures = lowest.filter_map(|node| {
-            let error = node.flush().err()?;
+            let error = flush(node).err()?;
             Some(Error::generic(format!("Could not flush node {}: {}", node.name(), message(&error))))
         });
-        // All are flushed before the first failure is told.
-        failures.collect::<Vec<_>>().into_iter().next().map_or(Ok(()), Err)
+        failures.collect()
     }
 
     /// Adds what a definition changes of `node`, and of the node that it defines in place.
@@ -193,4 +205,108 @@ struct Change {
     node: Arc<Node>,
     driver: DriverOptions,
     settings: crate::node::Settings,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ops::Range;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    use crate::backend::BackendOptions;
+    use crate::block::Block;
+    use crate::driver::{BlockDriver, Reopening};
+    use crate::node::Settings;
+    use crate::policy::ErrorPolicy;
+    use crate::request::{Client, Operation, Request};
+    use qapi_schema::common::Timestamp;
+    use qapi_schema::run_state::Commands as _;
+    use qapi_schema::{Event, EventSink};
+    use vl::{SystemClock, Vm};
+
+    struct NoEvents;
+
+    impl EventSink for NoEvents {
+        fn emit(&self, _: Timestamp, _: &dyn Event) {}
+    }
+
+    /// A disk whose writes take until they are let go, and which tells when they end and when it is flushed.
+    struct Slow {
+        writing: Sender<()>,
+        go: Mutex<Receiver<()>>,
+        done: Mutex<Vec<&'static str>>,
+    }
+
+    impl BlockDriver for Arc<Slow> {
+        fn name(&self) -> &'static str {
+            "slow"
+        }
+        fn read(&self, _: u64, _: &mut [u8]) -> io::Result<()> {
+            Ok(())
+        }
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            self.writing.send(()).map_err(io::Error::other)?;
+            self.go.lock().recv().map_err(io::Error::other)?;
+            self.done.lock().push("write");
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            self.done.lock().push("flush");
+            Err(io::Error::from_raw_os_error(5))
+        }
+        fn discard(&self, _: u64, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_zeroes(&self, _: u64, _: u64, _: bool) -> io::Result<()> {
+            Ok(())
+        }
+        fn length(&self) -> io::Result<u64> {
+            Ok(4096)
+        }
+        fn truncate(&self, _: u64) -> io::Result<()> {
+            Ok(())
+        }
+        fn allocated(&self) -> io::Result<Option<u64>> {
+            Ok(None)
+        }
+        fn next_data(&self, _: u64) -> io::Result<Option<Range<u64>>> {
+            Ok(None)
+        }
+        fn prepare_reopen(&self, _: &DriverOptions) -> Result<Reopening<'_>, Error> {
+            Ok(Reopening::unchanged())
+        }
+    }
+
+    #[test]
+    fn stop_flushes_when_the_last_write_has_ended_and_succeeds_all_the_same() {
+        let vm = Arc::new(Vm::new(Arc::new(NoEvents), SystemClock));
+        let block = Block::new(Arc::clone(&vm));
+        vm.transaction(|tx| tx.vm_start()).expect("started");
+        let ((writing, is_writing), (let_go, go)) = (channel(), channel());
+        let disk = Arc::new(Slow { writing, go: Mutex::new(go), done: Mutex::default() });
+        let node = Node::new("slow", Box::new(Arc::clone(&disk)), Settings::default()).expect("a node");
+        block.graph().registry.enter(node, Vec::new());
+        let node = block.graph().attach("slow", true, "test").expect("attached");
+        let policy = ErrorPolicy::new(None, None).expect("the default");
+        let options = BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy };
+        let backend = block.add_backend(options).expect("a thread");
+        let write = Operation::Write { offset: 0, data: vec![1; 512], fua: false };
+        thread::scope(|scope| {
+            scope.spawn(|| backend.submit(Request::new(Client::default(), write, drop)));
+            is_writing.recv().expect("it writes");
+            let stopping = scope.spawn(|| vm.stop());
+            while vm.status().running {
+                thread::yield_now();
+            }
+            assert!(disk.done.lock().is_empty());
+            let_go.send(()).expect("it waits");
+            stopping.join().expect("no panic").expect("stopped");
+        });
+        assert_eq!(*disk.done.lock(), ["write", "flush"]);
+        // One that is stopped already is flushed again, as in QEMU.
+        vm.stop().expect("stopped");
+        assert_eq!(*disk.done.lock(), ["write", "flush", "flush"]);
+        block.remove_backend(&backend);
+    }
 }

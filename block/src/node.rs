@@ -165,6 +165,14 @@ impl Node {
         self.child().map_or(Ok(()), |child| child.flush())
     }
 
+    /// Like [`flush`](Self::flush) of a node that stands on none, for nobody who waits for the answer.
+    ///
+    /// # Errors
+    /// Those of the driver, which the next flush gets, too.
+    pub(crate) fn flush_ahead(&self) -> io::Result<()> {
+        if self.settings.load().no_flush { Ok(()) } else { self.driver.flush_ahead() }
+    }
+
     /// Gives space back, unless `discard` says otherwise. The range reads as anything afterwards.
     ///
     /// # Errors

@@ -21,6 +21,7 @@ impl Commands for Vm {
     fn stop(&self) -> Result<(), Error> {
         self.transaction(|tx| tx.vm_stop(RunState::Paused))?;
         self.drain();
+        self.flush();
         Ok(())
     }
 

@@ -20,9 +20,9 @@ pub enum WakeupReason {
 
 /// A subsystem that follows the run state.
 ///
-/// Every method but [`drain`](Self::drain) is called with the VM's lock held, on the thread that changes the state. It
-/// must not block and must not call the [`Vm`](crate::Vm) but through a transaction it is given; it may take locks that
-/// come after the VM's. Whoever calls the VM therefore holds none of those.
+/// Every method but [`drain`](Self::drain) and [`flush`](Self::flush) is called with the VM's lock held, on the thread that
+/// changes the state. It must not block and must not call the [`Vm`](crate::Vm) but through a transaction it is given; it
+/// may take locks that come after the VM's. Whoever calls the VM therefore holds none of those.
 pub trait Observer: Send + Sync {
     /// The VM is about to start. RESUME is not yet emitted.
     fn will_start(&self) {}
@@ -56,4 +56,8 @@ pub trait Observer: Send + Sync {
 
     /// Waits until nothing of the guest is under way any more, or the VM runs again. Called without a lock; may block.
     fn drain(&self) {}
+
+    /// Brings what the guest has written to stable storage, once everything is drained. Called without a lock; may block.
+    /// Nobody is told whether it failed: whoever asks for a flush later has to be.
+    fn flush(&self) {}
 }

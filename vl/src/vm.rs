@@ -112,10 +112,16 @@ impl Vm {
 
     /// Waits until nothing of the guest is under way any more, or the VM runs again.
     pub fn drain(&self) {
-        let observers: Vec<_> = self.state.lock().observers.iter().map(|(_, observer)| observer.clone()).collect();
-        for observer in observers {
-            observer.drain();
-        }
+        self.observers().iter().for_each(|observer| observer.drain());
+    }
+
+    /// Brings what the guest has written to stable storage.
+    pub fn flush(&self) {
+        self.observers().iter().for_each(|observer| observer.flush());
+    }
+
+    fn observers(&self) -> Vec<Arc<dyn Observer>> {
+        self.state.lock().observers.iter().map(|(_, observer)| observer.clone()).collect()
     }
 }
 

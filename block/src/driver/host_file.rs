@@ -199,6 +199,10 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         self.flushes.flush(|| handle::sync(self.handle.read().file()))
     }
 
+    fn flush_ahead(&self) -> io::Result<()> {
+        self.flushes.flush_ahead(|| handle::sync(self.handle.read().file()))
+    }
+
     fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         let handle = self.handle.read();
         let whole = self.whole(&(offset..offset + length));
@@ -290,7 +294,7 @@ impl<K: Kind> BlockDriver for HostFile<K> {
         }
         // An error that the old handle has not reported yet must not get lost with it.
         if !self.flushes.failed() && !self.read_only() {
-            self.flush().map_err(|error| could_not_open(&options.filename, &error))?;
+            self.flush_ahead().map_err(|error| could_not_open(&options.filename, &error))?;
         }
         let new = Handle::open::<K>(options)?;
         if !new.is_same_image(&self.handle.read()) {

@@ -9,6 +9,9 @@
 //! flush may be tried again. It comes from storage that allocates at write-back (NFS, thin devices); local file
 //! systems reserve space when data is written, and fail the write. On such storage `cache.direct=on` is the safe choice:
 //! the write itself then gets the error, and nothing depends on pages that the kernel has given up.
+//!
+//! Some flushes are nobody's: `stop` flushes, and whoever stops the VM can't repair what fails. Since the kernel reports
+//! a failure once, it is kept for the next who asks.
 
 use std::io;
 
@@ -34,11 +37,33 @@ struct State {
     failure: Option<(u64, i32)>,
     /// The errno that all flushes get.
     failed: Option<i32>,
+    /// The errno that the next flush gets that somebody asks for.
+    owed: Option<i32>,
+}
+
+/// Who wants to know of a failure.
+#[derive(Clone, Copy, Debug)]
+enum Asker {
+    Somebody,
+    Nobody,
 }
 
 impl FlushGate {
     /// Flushes by `sync`, or by somebody else's that starts after this call.
     pub(super) fn flush(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        let owed = self.state.lock().owed.take();
+        match owed {
+            Some(errno) => Err(io::Error::from_raw_os_error(errno)),
+            None => self.flush_for(Asker::Somebody, sync),
+        }
+    }
+
+    /// The same, for nobody who wants to know of a failure: the next who flushes is told, too.
+    pub(super) fn flush_ahead(&self, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+        self.flush_for(Asker::Nobody, sync)
+    }
+
+    fn flush_for(&self, asker: Asker, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         let mut state = self.state.lock();
         let wanted = state.started + 1;
         loop {
@@ -57,7 +82,7 @@ impl FlushGate {
 
         let result = sync();
 
-        self.state.lock().finish(number, &result);
+        self.state.lock().finish(number, asker, &result);
         self.finished.notify_all();
         result
     }
@@ -92,13 +117,16 @@ impl State {
         self.started
     }
 
-    fn finish(&mut self, number: u64, result: &io::Result<()>) {
+    fn finish(&mut self, number: u64, asker: Asker, result: &io::Result<()>) {
         self.running = false;
         self.finished = number;
         if let Err(error) = result {
             let errno = errno(error);
             self.failure = Some((number, errno));
             self.failed = self.failed.or(Some(errno).filter(|&errno| !is_want_of_space(errno)));
+            if let Asker::Nobody = asker {
+                self.owed = Some(errno);
+            }
         }
     }
 }
@@ -145,6 +173,19 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_that_nobody_asked_for_is_told_to_the_next_who_flushes() {
+        let gate = FlushGate::default();
+        assert_eq!(raw(gate.flush_ahead(failing(Errno::NOSPC))), Some(28));
+        assert_eq!(raw(gate.flush_ahead(|| Ok(()))), None);
+        gate.forgive();
+        assert_eq!(raw(gate.flush(|| unreachable!("the kernel would say all is well"))), Some(28));
+        assert_eq!(raw(gate.flush(|| Ok(()))), None);
+
+        assert_eq!(raw(gate.flush_ahead(failing(Errno::IO))), Some(5));
+        assert_eq!([raw(gate.flush(|| Ok(()))), raw(gate.flush(|| Ok(())))], [Some(5), Some(5)]);
+    }
+
+    #[test]
     fn all_who_wait_share_one_sync_that_starts_after_they_came_and_its_error() {
         let gate = FlushGate::default();
         let syncs = AtomicUsize::new(0);
@@ -182,10 +223,10 @@ mod tests {
             }
             // All this happens before the other thread gets the lock to look.
             let mut state = gate.state.lock();
-            state.finish(first, &Ok(()));
+            state.finish(first, Asker::Somebody, &Ok(()));
             for result in [Err(Errno::NOSPC.into()), Ok(())] {
                 let number = state.start();
-                state.finish(number, &result);
+                state.finish(number, Asker::Somebody, &result);
             }
             gate.finished.notify_all();
             drop(state);
