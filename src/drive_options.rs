@@ -125,7 +125,7 @@ fn medium(own: &Keys, mut node: Keys) -> Result<Option<qapi_schema::block_core::
         let at = match kind {
             BlockdevDriver::Raw | BlockdevDriver::Quota => "file.",
             BlockdevDriver::Blkdebug => "image.",
-            BlockdevDriver::File | BlockdevDriver::HostDevice | BlockdevDriver::NullCo => {
+            BlockdevDriver::File | BlockdevDriver::HostDevice | BlockdevDriver::NullCo | BlockdevDriver::NullAio => {
                 node.set("driver", driver.as_str());
                 ""
             }
@@ -155,9 +155,10 @@ fn name_file(file: &str, at: &str, node: &mut Keys) -> Result<(), Error> {
                 name = image;
                 continue;
             }
-            Some(("null-co", "//")) => ("null-co", None),
-            Some(("null-co", _)) => {
-                return Err(Error::generic("The only allowed filename for this driver is 'null-co://'"));
+            Some((driver @ ("null-co" | "null-aio"), "//")) => (driver, None),
+            Some((driver @ ("null-co" | "null-aio"), _)) => {
+                let text = format!("The only allowed filename for this driver is '{driver}://'");
+                return Err(Error::generic(text));
             }
             Some((driver @ ("file" | "host_device"), path)) => (driver, Some(path)),
             Some((protocol, _)) if !protocol.contains('/') => {

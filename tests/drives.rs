@@ -27,6 +27,7 @@ const DRIVES: &[&str] = &[
     "file=blkdebug::null-co://,id=debug,if=none,format=raw,cache=directsync,cache.direct=off",
     "if=none,file=null-co://,format=raw,media=disk,snapshot=off",
     "if=none,file=null-co://,format=raw,index=20",
+    "if=none,id=aio,file=null-aio://,format=raw",
     "if=none,id=empty",
 ];
 

@@ -198,6 +198,18 @@ fn a_value_that_the_schema_refuses_is_named_by_its_path() {
             (&["--blockdev", "qcow2,node-name=a"], "--blockdev: Parameter 'driver' does not accept value 'qcow2'"),
             (&["--blockdev", "null-co,node-name=a,filename=x"], "--blockdev: Parameter 'filename' is unexpected"),
             (&["--blockdev", "file,node-name=a"], "--blockdev: Parameter 'filename' is missing"),
+            (
+                &["--blockdev", "blkdebug,node-name=a,align=4096,image.driver=null-co"],
+                "--blockdev: Parameter 'align' is unexpected",
+            ),
+            (
+                &["--blockdev", "blkdebug,node-name=a,take-child-perms.0=write,image.driver=null-co"],
+                "--blockdev: Parameter 'take-child-perms' is unexpected",
+            ),
+            (
+                &["--blockdev", "blkdebug,node-name=a,config=/dev/null/x,image.driver=null-co"],
+                "--blockdev: Could not read blkdebug config file '/dev/null/x': Not a directory",
+            ),
             (&["--blockdev", "raw,node-name=a,file.driver=file"], "--blockdev: Parameter 'file.filename' is missing"),
             (&["--export", "nbd,id=e"], "--export: Parameter 'node-name' is missing"),
             (

@@ -182,14 +182,15 @@ impl BlockDriver for Blkdebug {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::null_co::{NullCo, NullOptions};
+    use crate::driver::null_co::{NullCo, NullDriver, NullOptions};
     use crate::node::{Discard, Settings};
     use qapi_schema::block_core::BlockdevDetectZeroesOptions;
     use qapi_schema::{FromValue, Visitor};
     use serde_json::{Value, json};
 
     fn filter(rules: Value) -> Blkdebug {
-        let null = NullCo::new(NullOptions { size: 1 << 20, latency: std::time::Duration::ZERO, read_zeroes: true });
+        let (driver, latency) = (NullDriver::Co, std::time::Duration::ZERO);
+        let null = NullCo::new(NullOptions { driver, size: 1 << 20, latency, read_zeroes: true });
         let detect_zeroes = BlockdevDetectZeroesOptions::Off;
         let settings = Settings { read_only: false, discard: Discard::Ignore, detect_zeroes, no_flush: false };
         let child = Node::new("null", Box::new(null), settings).expect("a node");

@@ -1,4 +1,5 @@
-//! The driver `null-co`: forgets what is written, takes as long as it is told to.
+//! The drivers `null-co` and `null-aio`, which differ in QEMU's depths only: they forget what is written, and take as long
+//! as they are told to.
 
 use std::io;
 use std::ops::Range;
@@ -9,9 +10,20 @@ use qapi_schema::Error;
 
 use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
 
-/// The options of `null-co`.
+/// Which of the two it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NullDriver {
+    /// `null-co`
+    Co,
+    /// `null-aio`
+    Aio,
+}
+
+/// The options of `null-co` and `null-aio`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NullOptions {
+    /// Which of the two it is.
+    pub driver: NullDriver,
     /// Size in bytes, at most `i64::MAX`.
     pub size: u64,
     /// Time that each request takes.
@@ -25,7 +37,7 @@ impl NullOptions {
     pub const DEFAULT_SIZE: u64 = 1 << 30;
 }
 
-/// The driver `null-co`.
+/// The driver `null-co`, or `null-aio`.
 #[derive(Debug)]
 pub struct NullCo {
     options: NullOptions,
@@ -47,11 +59,14 @@ impl NullCo {
 
 impl BlockDriver for NullCo {
     fn name(&self) -> &'static str {
-        "null-co"
+        match self.options.driver {
+            NullDriver::Co => "null-co",
+            NullDriver::Aio => "null-aio",
+        }
     }
 
     fn filename(&self) -> String {
-        "null-co://".to_owned()
+        format!("{}://", self.name())
     }
 
     /// Zeroes, also without `read-zeroes`: the buffer may hold what another client has read.
@@ -98,9 +113,12 @@ impl BlockDriver for NullCo {
     }
 
     fn prepare_reopen(&self, options: &DriverOptions) -> Result<Reopening<'_>, Error> {
-        let DriverOptions::NullCo(NullOptions { size, latency, read_zeroes }) = options else {
+        let DriverOptions::NullCo(NullOptions { driver, size, latency, read_zeroes }) = options else {
             return Err(unchangeable("driver"));
         };
+        if *driver != self.options.driver {
+            return Err(unchangeable("driver"));
+        }
         if *size != self.options.size {
             return Err(unchangeable("size"));
         }
@@ -121,7 +139,8 @@ mod tests {
 
     #[test]
     fn reads_are_zeroes_and_take_their_time() {
-        let options = NullOptions { size: 100, latency: Duration::from_millis(20), read_zeroes: false };
+        let driver = NullDriver::Co;
+        let options = NullOptions { driver, size: 100, latency: Duration::from_millis(20), read_zeroes: false };
         let disk = NullCo::new(options);
         let mut buffer = [1; 10];
         let start = Instant::now();

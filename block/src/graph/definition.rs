@@ -17,7 +17,7 @@ use qapi_schema::common::OnOffAuto;
 use crate::driver::DriverOptions;
 use crate::driver::blkdebug::BlkdebugOptions;
 use crate::driver::host_file::{Access, HostOptions};
-use crate::driver::null_co::NullOptions;
+use crate::driver::null_co::{NullDriver, NullOptions};
 use crate::driver::quota::QuotaOptions;
 use crate::driver::raw::RawOptions;
 use crate::fdset::{FdSet, FdSets};
@@ -88,7 +88,8 @@ impl Definition {
         let driver = match options.driver {
             BlockdevOptionsKind::File(file) => DriverOptions::File(host_options(file, own, fdsets)?),
             BlockdevOptionsKind::HostDevice(file) => DriverOptions::HostDevice(host_options(file, own, fdsets)?),
-            BlockdevOptionsKind::NullCo(null) => DriverOptions::NullCo(null_options(&null)?),
+            BlockdevOptionsKind::NullCo(null) => DriverOptions::NullCo(null_options(NullDriver::Co, &null)?),
+            BlockdevOptionsKind::NullAio(null) => DriverOptions::NullCo(null_options(NullDriver::Aio, &null)?),
             BlockdevOptionsKind::Raw(raw) => {
                 let BlockdevOptionsRaw { file, offset, size } = raw;
                 let offset = offset.map_or(Ok(0), |offset| not_negative("offset", offset))?;
@@ -142,9 +143,10 @@ fn host_options(options: BlockdevOptionsFile, node: Inherited, fdsets: &Arc<FdSe
     Ok(HostOptions { filename, fdset, access, direct: node.direct, locking, force_share: node.force_share })
 }
 
-fn null_options(options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {
+fn null_options(driver: NullDriver, options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {
     let BlockdevOptionsNull { size, latency_ns, read_zeroes } = *options;
     Ok(NullOptions {
+        driver,
         size: size.map_or(Ok(NullOptions::DEFAULT_SIZE), |size| not_negative("size", size))?,
         latency: Duration::from_nanos(latency_ns.unwrap_or(0)),
         read_zeroes: read_zeroes.unwrap_or(false),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use block::driver::null_co::{NullDriver, NullOptions};
 use block::driver::quota::{GRANULE, QuotaOptions};
 use block::driver::{BlockDriver, DriverOptions, Reopening};
 use block::node::{Discard, Node, Settings};
@@ -17,7 +18,8 @@ use crate::host::{EIO, ENOSPC, Tmpfs, errno, image, node, options};
 const MIB: u64 = 1 << 20;
 
 fn null(size: u64) -> Arc<Node> {
-    let options = block::driver::null_co::NullOptions { size, latency: std::time::Duration::ZERO, read_zeroes: true };
+    let (driver, latency) = (NullDriver::Co, std::time::Duration::ZERO);
+    let options = NullOptions { driver, size, latency, read_zeroes: true };
     node("null", DriverOptions::NullCo(options))
 }
 
