@@ -276,7 +276,7 @@ impl Scene {
 /// Opens a file, writes and closes it. A FIFO has nobody to write to until the daemon has opened it.
 fn write(path: &Path, text: &[u8]) -> Result<(), String> {
     let start = Instant::now();
-    let open = || File::options().write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
+    let open = || File::options().write(true).truncate(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
     let mut opened = open();
     while opened.as_ref().is_err_and(|error| Errno::from_io_error(error) == Some(Errno::NXIO)) {
         if start.elapsed() > DEADLINE {
