@@ -18,6 +18,7 @@ pub mod monitor_options;
 pub mod notify;
 pub mod pidfile;
 pub mod qom;
+pub mod qtest;
 mod trace;
 
 pub use machine::{Machine, Running};

@@ -91,6 +91,11 @@ impl VirtualClock {
         Ok(Self(shared))
     }
 
+    /// Whether it moves only when told to.
+    pub fn is_driven(&self) -> bool {
+        matches!(self.0.state.lock().time, Time::Driven(_))
+    }
+
     /// The time, in nanoseconds.
     pub fn now(&self) -> u64 {
         self.0.state.lock().now()

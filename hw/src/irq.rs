@@ -38,6 +38,11 @@ impl Controller {
         self.name
     }
 
+    /// How many inputs it has.
+    pub fn inputs(&self) -> u32 {
+        self.state.lock().levels.len() as u32
+    }
+
     /// The line to an input. One to an input that there is not leads nowhere.
     pub fn line(self: &Arc<Self>, input: u32) -> Line {
         Line { controller: Arc::clone(self), input }
