@@ -45,6 +45,12 @@ pub enum Directive {
     Display,
     /// Choose sound: none.
     Audio,
+    /// Choose what runs the guest.
+    Accel,
+    /// Serve qtest.
+    Qtest,
+    /// Write down what is said over qtest.
+    QtestLog,
     /// Do not start the guest.
     NoStart,
     /// Do not build the machine yet.
@@ -274,6 +280,31 @@ pub const OPTIONS: &[Spec] = &[
         phase: Phase::Machine,
     },
     Spec {
+        names: &["accel"],
+        value: Some("[accel=]qtest | help"),
+        help: "let the client of qtest move the guest's clock, by which events are limited, too; there is no processor to \
+               run by another accelerator",
+        example: "-accel qtest",
+        directive: Directive::Accel,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["qtest"],
+        value: Some("unix:<path>[,server=on][,wait=off] | tcp:<host>:<port>[,...] | stdio"),
+        help: "connect to a client of qtest, which reads and writes memory and ports, or listen for one",
+        example: "-qtest unix:qtest.sock",
+        directive: Directive::Qtest,
+        phase: Phase::Machine,
+    },
+    Spec {
+        names: &["qtest-log"],
+        value: Some("<path> | none"),
+        help: "write what is said over qtest to a file, instead of stderr",
+        example: "-qtest-log none",
+        directive: Directive::QtestLog,
+        phase: Phase::Machine,
+    },
+    Spec {
         names: &["S"],
         value: None,
         help: "do not start the guest: serve no request before the QMP command cont",
@@ -465,7 +496,7 @@ pub fn help() -> String {
         let value = spec.value.map(|value| format!(" {value}")).unwrap_or_default();
         text += &format!("  {names}{value}\n      {}\n      Example: {}\n", spec.help, spec.example);
     }
-    text + "\nWith 'help' for a value, --blockdev, --chardev, --device, --export, --machine and --object list the known kinds.\n"
+    text + "\nWith 'help' for a value, --accel, --blockdev, --chardev, --device, --export, --machine and --object list the known kinds.\n"
 }
 
 fn dashed(name: &str) -> String {

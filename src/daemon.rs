@@ -6,6 +6,7 @@ use std::io;
 use std::process::ExitCode;
 use std::thread;
 
+use block::error::message;
 use hw::VirtualClock;
 use monitor::{Mode, Options};
 use qapi_schema::Members;
@@ -28,7 +29,7 @@ use crate::machine_options::MachineOptions;
 use crate::monitor_options::MonitorOptions;
 use crate::notify::{Stage, notify};
 use crate::pidfile::Pidfile;
-use crate::{background, device_help, drive_options, identity, trace};
+use crate::{background, device_help, drive_options, identity, qtest, trace};
 
 /// Runs the daemon with these arguments.
 pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -56,7 +57,7 @@ fn carry_out(given: &[Given]) -> Result<ExitCode, String> {
     setup.carry_out_all(of_machine)?;
     setup.build()?;
     setup.carry_out_all(others)?;
-    let Setup { machine, pidfile, .. } = setup;
+    let (machine, pidfile) = setup.finish()?;
     end_on_signals(&machine).map_err(|error| error.to_string())?;
     let running = machine.start(!has(Directive::NoStart)).map_err(|error| error.to_string())?;
     if let Some(background) = background {
@@ -86,6 +87,7 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         Directive::Object if asked => {
             list("object types", &ObjectType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
+        Directive::Accel if asked => list("accelerators", qtest::ACCELERATORS),
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
         Directive::Machine if asked => Some(Ok(device_help::machines())),
         Directive::Device => {
@@ -108,6 +110,9 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         | Directive::Monitor
         | Directive::Qmp
         | Directive::NbdServer
+        | Directive::Accel
+        | Directive::Qtest
+        | Directive::QtestLog
         | Directive::NoStart
         | Directive::Preconfig
         | Directive::Action
@@ -126,10 +131,14 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
 struct Setup {
     machine: Machine,
     options: MachineOptions,
+    /// What makes the guest's clock.
+    clock: fn() -> io::Result<VirtualClock>,
     /// Those that no monitor has taken.
     chardevs: HashMap<String, Chardev>,
     /// Those that have a name.
     monitors: HashSet<String>,
+    qtest: Option<qtest::Endpoint>,
+    qtest_log: Option<qtest::Log>,
     pidfile: Option<Pidfile>,
 }
 
@@ -138,8 +147,11 @@ impl Setup {
         Ok(Self {
             machine: Machine::new()?,
             options: MachineOptions::default(),
+            clock: VirtualClock::host,
             chardevs: HashMap::new(),
             monitors: HashSet::new(),
+            qtest: None,
+            qtest_log: None,
             pidfile: None,
         })
     }
@@ -149,7 +161,7 @@ impl Setup {
     }
 
     fn build(&mut self) -> Result<(), String> {
-        let clock = VirtualClock::host().map_err(text)?;
+        let clock = (self.clock)().map_err(text)?;
         self.machine.build(&self.options, clock).map(drop).map_err(text)
     }
 
@@ -219,6 +231,22 @@ impl Setup {
                 let board = self.machine.board().ok_or("the machine is not built")?;
                 board.device_add(arguments, dialect).map_err(text)
             }
+            Directive::Accel => {
+                qtest::parse_accelerator(value).map_err(text)?;
+                self.clock = VirtualClock::driven;
+                Ok(())
+            }
+            Directive::Qtest if self.qtest.is_some() => Err("there is one client of qtest".into()),
+            Directive::Qtest => {
+                let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
+                self.qtest = Some(qtest::Endpoint::open(chardev).map_err(text)?);
+                Ok(())
+            }
+            Directive::QtestLog => {
+                let failed = |error| format!("cannot create '{value}': {}", message(&error));
+                self.qtest_log = Some(qtest::Log::create(value).map_err(failed)?);
+                Ok(())
+            }
             Directive::Preconfig => {
                 self.machine.begin_preconfig();
                 Ok(())
@@ -257,6 +285,18 @@ impl Setup {
             vm.set_action(reboot, shutdown, members.optional("panic")?, members.optional("watchdog")?)
         };
         Argument::parse(value, None).and_then(|argument| argument.read(read)).map_err(text)
+    }
+
+    /// All options have been carried out.
+    fn finish(self) -> Result<(Machine, Option<Pidfile>), String> {
+        let Self { mut machine, qtest, qtest_log, pidfile, .. } = self;
+        match (qtest, qtest_log) {
+            (Some(endpoint), Some(log)) => machine.serve_qtest(endpoint, log),
+            (Some(endpoint), None) => machine.serve_qtest(endpoint, qtest::Log::stderr().map_err(text)?),
+            (None, Some(_)) => return Err("--qtest-log: there is no --qtest".into()),
+            (None, None) => {}
+        }
+        Ok((machine, pidfile))
     }
 
     /// Whether `--monitor` says where the monitor is, as QEMU's does, and not on which character device.

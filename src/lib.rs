@@ -9,6 +9,7 @@ pub mod daemon;
 pub mod demo;
 mod device_help;
 mod drive_options;
+mod event_clock;
 pub mod identity;
 pub mod inherited;
 pub mod keyval;

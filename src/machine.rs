@@ -21,9 +21,11 @@ use sockets::{Access, Address, Objects};
 use vl::{End, Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
+use crate::event_clock;
 use crate::identity::Identity;
 use crate::machine_options::MachineOptions;
 use crate::qom::Qom;
+use crate::qtest;
 
 /// What `query-version` and `--version` call this program.
 pub const PACKAGE: &str = concat!("whystop ", env!("CARGO_PKG_VERSION"));
@@ -34,6 +36,9 @@ const MONITOR_PRIORITY: vl::Priority = -1;
 /// Devices go on after their disks, and stand still before them.
 const BOARD_PRIORITY: vl::Priority = 1;
 
+/// Time goes on before anything happens in it.
+const CLOCK_PRIORITY: vl::Priority = -2;
+
 /// A machine that is being set up.
 pub struct Machine {
     vm: Arc<Vm>,
@@ -43,6 +48,7 @@ pub struct Machine {
     server: Server,
     identity: Identity,
     board: Option<Arc<Board>>,
+    qtest: Option<(qtest::Endpoint, qtest::Log)>,
     end: Receiver<End>,
 }
 
@@ -60,7 +66,7 @@ impl Machine {
         let block = Arc::new(Block::new(vm.clone()));
         let objects = Arc::<Objects>::default();
         let exports = Arc::new(Exports::new(block.clone(), objects.clone()));
-        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), board: None, end })
+        Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), board: None, qtest: None, end })
     }
 
     /// The block layer.
@@ -101,7 +107,10 @@ impl Machine {
                 block: Arc::clone(&self.block),
             },
         )?;
-        self.vm.observe(BOARD_PRIORITY, clock);
+        if clock.is_driven() {
+            event_clock::follow(&self.server.broadcaster(), &clock);
+        }
+        self.vm.observe(CLOCK_PRIORITY, clock);
         self.vm.observe(BOARD_PRIORITY, board.clone());
         Ok(self.board.insert(board))
     }
@@ -114,6 +123,11 @@ impl Machine {
     /// Who the guest is.
     pub const fn identity(&mut self) -> &mut Identity {
         &mut self.identity
+    }
+
+    /// Serves qtest to whoever is at `endpoint`.
+    pub fn serve_qtest(&mut self, endpoint: qtest::Endpoint, log: qtest::Log) {
+        self.qtest = Some((endpoint, log));
     }
 
     /// Begins the phase before the machine is built, which the QMP command `x-exit-preconfig` ends: the guest does not run.
@@ -167,7 +181,7 @@ impl Machine {
             }
         };
         board.built();
-        let Self { vm, block, exports, objects, server, identity, board: _, end } = self;
+        let Self { vm, block, exports, objects, server, identity, board: _, qtest, end } = self;
         let handle = server.handle();
         let quit = {
             let (handle, vm) = (handle.clone(), vm.clone());
@@ -220,8 +234,10 @@ impl Machine {
         if built {
             of_machine.start();
         }
+        let serve = |(endpoint, log)| qtest::serve(endpoint, log, board);
+        let qtest = qtest.map(serve).transpose()?;
         let monitor = server.spawn(commands)?;
-        Ok(Running { vm, block, exports, handle, monitor, end })
+        Ok(Running { vm, block, exports, qtest, handle, monitor, end })
     }
 }
 
@@ -230,6 +246,7 @@ pub struct Running {
     vm: Arc<Vm>,
     block: Arc<Block>,
     exports: Arc<Exports>,
+    qtest: Option<qtest::Handle>,
     handle: Handle,
     monitor: JoinHandle<io::Result<()>>,
     end: Receiver<End>,
@@ -264,6 +281,7 @@ impl Running {
     /// As of [`Self::run`].
     pub fn shut_down(self) -> io::Result<()> {
         self.vm.end(ShutdownCause::HostUi);
+        drop(self.qtest);
         self.vm.drain();
         self.exports.stop();
         let flushed = self.block.graph().flush_all().map_err(io::Error::other);

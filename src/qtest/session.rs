@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hw::irq::{Controller, Interceptor};
-use hw::{Bus, VirtualClock};
+use hw::{Board, Bus, VirtualClock};
 
 use super::lines::Line;
 use super::protocol::{Command, Encoding, Range, Refusal, read_hex, write_hex, write_ok};
@@ -31,6 +31,20 @@ pub trait Target: Send + Sync {
 
     /// The interrupt controller of this name or QOM path.
     fn controller(&self, path: &str) -> Option<Arc<Controller>>;
+}
+
+impl Target for Board {
+    fn bus(&self) -> &Bus {
+        self.bus()
+    }
+
+    fn clock(&self) -> &VirtualClock {
+        self.clock()
+    }
+
+    fn controller(&self, path: &str) -> Option<Arc<Controller>> {
+        self.controller(path).cloned()
+    }
 }
 
 /// What one client after another has said, as far as it matters to the next command.

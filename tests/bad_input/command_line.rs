@@ -68,6 +68,27 @@ fn an_option_that_does_not_exist_or_lacks_its_value_is_named() {
 }
 
 #[test]
+fn what_qtest_can_not_do_is_named() {
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["-accel", "kvm"], "--accel: invalid accelerator kvm: there is no processor, only 'qtest' is known"),
+            (&["-accel", "qtest,thread=single"], "--accel: Parameter 'thread' is unexpected"),
+            (&["-qtest-log", "none"], "--qtest-log: there is no --qtest"),
+            (&["-qtest", "unix:nowhere"], "--qtest: Failed to connect to nowhere: No such file or directory"),
+            (&["-qtest", "pty"], "--qtest: 'pty' is not a valid char driver"),
+            (&["-qtest", "unix:q,server=on,wait=on"], "--qtest: 'wait=on' is not supported..."),
+            (&["-qtest", "unix:q,reconnect-ms=1"], "--qtest: 'reconnect-ms' is not possible for qtest..."),
+            (&["-qtest", "unix:q,server=on", "-qtest", "stdio"], "--qtest: there is one client of qtest"),
+            (
+                &["-qtest", "unix:q,server=on", "-qtest-log", "no/log"],
+                "--qtest-log: cannot create 'no/log': No such file or directory",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn a_value_that_is_malformed_is_quoted() {
     each_is_refused(
         directory().path(),
