@@ -29,6 +29,7 @@ targets! {
     nbd_transmission
     qapi_schema
     qmp_session
+    qtest
 }
 
 fn play(target: &str, run: fn(&[u8])) {

@@ -9,6 +9,7 @@ mod nbd_handshake;
 mod nbd_transmission;
 mod qapi_schema;
 mod qmp_session;
+mod qtest;
 
 pub use command_line::command_line;
 pub use json_stream::json_stream;
@@ -16,3 +17,4 @@ pub use nbd_handshake::nbd_handshake;
 pub use nbd_transmission::nbd_transmission;
 pub use qapi_schema::qapi_schema;
 pub use qmp_session::qmp_session;
+pub use qtest::qtest;
