@@ -135,14 +135,17 @@ impl Outbox {
         self.state.lock().busy = true;
     }
 
-    /// Adds the answer to a command.
-    pub(super) fn answer(&self, answer: &[u8]) {
+    /// Adds the answer to a command. Returns whether the client is still there.
+    pub(super) fn answer(&self, answer: &[u8]) -> bool {
         let mut state = self.state.lock();
-        state.queue.extend_from_slice(answer);
+        if state.peer.is_some() {
+            state.queue.extend_from_slice(answer);
+        }
         // So that the log is in order, and a long answer not kept.
         if self.log.is_on() || state.queue.len() > HELD_BACK {
             self.write(&mut state);
         }
+        state.peer.is_some()
     }
 
     /// All commands that were read have been answered. Returns whether the client is still there.
