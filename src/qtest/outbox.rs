@@ -36,7 +36,10 @@ pub(super) struct Peer {
 /// The lines to the client, if there is one.
 pub(super) struct Outbox {
     state: Mutex<State>,
-    changed: Condvar,
+    /// There is something to be relayed, or nothing ever again.
+    due: Condvar,
+    /// A thread has written what it took.
+    written: Condvar,
     log: Log,
 }
 
@@ -88,7 +91,7 @@ impl Peer {
 impl Outbox {
     /// Nobody is there.
     pub(super) fn new(log: Log) -> Self {
-        Self { state: Mutex::default(), changed: Condvar::new(), log }
+        Self { state: Mutex::default(), due: Condvar::new(), written: Condvar::new(), log }
     }
 
     pub(super) const fn log(&self) -> &Log {
@@ -127,7 +130,7 @@ impl Outbox {
         state.ended = true;
         state.forget_peer();
         drop(state);
-        self.changed.notify_all();
+        self.due.notify_all();
     }
 
     /// Commands were read: what they cause goes out with their answers.
@@ -163,7 +166,7 @@ impl Outbox {
             if state.is_to_be_relayed() {
                 self.write(&mut state);
             } else {
-                self.changed.wait(&mut state);
+                self.due.wait(&mut state);
             }
         }
     }
@@ -183,7 +186,7 @@ impl Outbox {
                 peer.write_all(&bytes)
             });
             state.writing = false;
-            self.changed.notify_all();
+            self.written.notify_all();
             if let Err(error) = outcome {
                 tracing::debug!(%error, "cannot write to the client of qtest");
                 state.forget_peer();
@@ -196,7 +199,7 @@ impl Outbox {
     }
 
     fn await_writer(&self, state: &mut MutexGuard<'_, State>) {
-        self.changed.wait_while(state, |state| state.writing);
+        self.written.wait_while(state, |state| state.writing);
     }
 }
 
@@ -230,7 +233,7 @@ impl Interceptor for Outbox {
         let wake = state.is_to_be_relayed();
         drop(state);
         if wake {
-            self.changed.notify_all();
+            self.due.notify_one();
         }
     }
 }
