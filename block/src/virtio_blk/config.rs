@@ -4,7 +4,7 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_GEOMETRY,
     VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES,
 };
-use virtio_bindings::virtio_config::{VIRTIO_F_ANY_LAYOUT, VIRTIO_F_VERSION_1};
+use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
 use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
 
 use super::command::SECTOR;
@@ -34,7 +34,6 @@ pub(super) fn features(options: &VirtioBlkOptions, read_only: bool, writeback: b
         (VIRTIO_BLK_F_MQ, options.num_queues > 1),
         (VIRTIO_BLK_F_DISCARD, options.discard),
         (VIRTIO_BLK_F_WRITE_ZEROES, options.write_zeroes),
-        (VIRTIO_F_ANY_LAYOUT, options.version_1),
         (VIRTIO_RING_F_INDIRECT_DESC, options.indirect_desc),
         (VIRTIO_RING_F_EVENT_IDX, options.event_idx),
         (VIRTIO_F_VERSION_1, options.version_1),

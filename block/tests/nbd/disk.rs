@@ -1,4 +1,5 @@
 //! Disks for tests: one in memory, and one that holds what would change it until it is told to go on.
+#![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::collections::VecDeque;
 use std::io;
