@@ -20,7 +20,8 @@ pub const SIZE: u16 = 16;
 
 const TABLE: u64 = 0x1000;
 const AVAILABLE: u64 = 0x2000;
-const USED: u64 = 0x3000;
+/// Where the used ring of the first queue is.
+pub const USED: u64 = 0x3000;
 /// What one queue takes.
 const QUEUE: u64 = 0x4000;
 
@@ -295,6 +296,16 @@ impl Driver {
             .offer(&[Part { address, len, writable: false }, Part { address: data, len: room + 1, writable: true }]);
         self.kick(device);
         Answer { head, data }
+    }
+
+    /// Reads sectors, and polls for the answer: the status, and the data.
+    pub fn ask_polling(&mut self, device: &VirtioBlk, kind: u32, sector: u64, room: u32) -> (u8, Vec<u8>) {
+        let answer = self.request(device, BUFFERS, kind, sector, &[], room);
+        while self.answers().is_empty() {
+            std::thread::yield_now();
+        }
+        let mut data = self.read(answer.data, room as usize + 1);
+        (data.pop().expect("a status"), data)
     }
 
     /// The same, and waits for the answer: the status, and the data.

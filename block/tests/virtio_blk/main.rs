@@ -7,8 +7,10 @@ mod configuration;
 mod disk;
 mod driver;
 mod held;
+mod hostile;
 mod lives;
 mod malformed;
+mod model;
 mod notification;
 mod requests;
 #[path = "../support/mod.rs"]
