@@ -60,7 +60,7 @@ pub trait Notifier: Send + Sync {
 /// A virtio-blk device behind some transport.
 ///
 /// Its threads live as long as it does. Before its disk is taken away it is to be [`reset`](Self::reset) and
-/// [`drain`](Self::drain)ed.
+/// [`drain`](Self::drain)ed. It resets itself when it is dropped, which must not happen in a transaction of the VM.
 pub struct VirtioBlk {
     device: Arc<Device>,
 }
