@@ -19,6 +19,7 @@ use crate::bus::Bus;
 use crate::clock::VirtualClock;
 use crate::device::{Device, Plugged, Values};
 use crate::irq::{Controller, Line};
+use crate::power::{self, Power};
 use crate::types::Type;
 use crate::virtio::mmio::{Transport, Version};
 
@@ -60,6 +61,12 @@ pub struct BoardKind {
     pub slots: Option<Slots>,
     /// Whether devices at ports can be plugged in.
     pub has_isa: bool,
+    /// Its power control.
+    pub power: Option<power::Place>,
+    /// Where `pvpanic-mmio` goes.
+    pub pvpanic: Option<u64>,
+    /// Whether it has a line for non-maskable interrupts, which end at its processors.
+    pub has_nmi: bool,
 }
 
 /// A place for RAM.
@@ -242,6 +249,16 @@ impl Board {
                 self.slots.push(Slot { path, transport });
             }
         }
+        if let Some(place) = self.kind.power
+            && let Some(line) = self.line(place.input)
+        {
+            let power = Power::new(self.options.vm.clone(), place, line);
+            for (at, size) in [(place.events, power::EVENTS_SIZE), (place.registers, power::REGISTERS_SIZE)] {
+                self.bus.map(at, size, power.clone()).map_err(|error| taken(&format!("{at:#x}"), error))?;
+            }
+            self.wire(power::TYPE.name, Values::default(), power);
+            self.options.vm.support_wakeup();
+        }
         Ok(())
     }
 
@@ -340,6 +357,14 @@ pub(crate) fn taken(place: &str, error: impl fmt::Display) -> Error {
 impl Observer for Board {
     fn reset(&self, tx: &mut Transaction<'_>) {
         self.devices.lock().iter().for_each(|plugged| plugged.device.reset(tx));
+    }
+
+    fn powerdown(&self) {
+        self.devices.lock().iter().for_each(|plugged| plugged.device.powerdown());
+    }
+
+    fn nmi(&self) -> bool {
+        self.kind.has_nmi
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`bus`]: guest memory and the two address spaces; who answers at an address.
 //! - [`irq`]: interrupt lines, and the controllers they end at.
 //! - [`virtio`]: virtio devices, and the transport virtio-mmio.
+//! - [`power`], [`pvpanic`], [`ib700`]: what a guest says of itself, and what watches it.
 //! - [`clock`]: the virtual clock and its timers.
 //!
 //! What clients see of it: [`types`] of objects, [`device`]s with their properties, and the tree of objects, [`qom`].
@@ -15,7 +16,10 @@ pub mod bus;
 pub mod clock;
 mod commands;
 pub mod device;
+pub mod ib700;
 pub mod irq;
+pub mod power;
+pub mod pvpanic;
 pub mod qom;
 pub mod types;
 pub mod virtio;

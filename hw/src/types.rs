@@ -2,8 +2,8 @@
 
 use qapi_schema::Error;
 
-use crate::board;
 use crate::device::{BusKind, Plug, Property};
+use crate::{board, ib700, power, pvpanic};
 
 /// A type of objects.
 #[derive(Debug)]
@@ -84,7 +84,11 @@ static TYPES: &[Type] = &[
     board::microvm::CONTROLLER,
     board::virt::CONTROLLER,
     board::slot::TYPE,
+    power::TYPE,
+    pvpanic::MMIO_TYPE,
     Type::abstraction("isa-device", "device"),
+    pvpanic::TYPE,
+    ib700::TYPE,
     Type::abstraction("virtio-device", "device"),
 ];
 

@@ -39,6 +39,7 @@ scripts! {
     command_that_hangs
     command_that_hangs_at_the_end
     cont_with_the_disk_still_full
+    devices
     drives
     eio_stops_the_vm
     enospc_stops_the_vm
@@ -61,6 +62,7 @@ scripts! {
     named_descriptors
     nbd_server
     negotiation
+    no_power
     no_reboot
     no_shutdown
     not_started_yet

@@ -1,6 +1,7 @@
 //! The board `microvm`: x86 without PCI. What is there is where QEMU's has it with `ioapic2=off`.
 
 use super::{BoardKind, ControllerKind, CpuKind, Slots, Window};
+use crate::power::Place;
 use crate::types::Type;
 
 /// The type of such a machine.
@@ -26,4 +27,7 @@ pub static MICROVM: BoardKind = BoardKind {
     controller: Some(ControllerKind { name: "ioapic", type_name: CONTROLLER.name, inputs: 24 }),
     slots: Some(Slots { base: 0xfeb0_0000, count: 8, first_input: 16 }),
     has_isa: true,
+    power: Some(Place { events: 0xfea0_0000, registers: 0xfea0_0200, input: 9 }),
+    pvpanic: None,
+    has_nmi: true,
 };

@@ -19,4 +19,7 @@ pub static NONE: BoardKind = BoardKind {
     controller: None,
     slots: None,
     has_isa: false,
+    power: None,
+    pvpanic: None,
+    has_nmi: false,
 };

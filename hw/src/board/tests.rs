@@ -13,7 +13,8 @@ struct Names(Mutex<Sender<String>>);
 
 impl EventSink for Names {
     fn emit(&self, _: Timestamp, event: &dyn Event) {
-        self.0.lock().send(event.name().into()).expect("heard");
+        // Not every test listens.
+        let _ = self.0.lock().send(event.name().into());
     }
 }
 

@@ -1,6 +1,7 @@
 //! The board `virt`: Arm without PCI. What is there is where QEMU's has it.
 
 use super::{BoardKind, ControllerKind, CpuKind, Slots, Window};
+use crate::power::Place;
 use crate::types::Type;
 
 /// The type of such a machine.
@@ -25,4 +26,9 @@ pub static VIRT: BoardKind = BoardKind {
     controller: Some(ControllerKind { name: "gic", type_name: CONTROLLER.name, inputs: 256 }),
     slots: Some(Slots { base: 0x0a00_0000, count: 32, first_input: 16 }),
     has_isa: false,
+    // QEMU's has the event register only: its guests shut down by calls to the firmware.
+    power: Some(Place { events: 0x0908_0000, registers: 0x0908_0200, input: 9 }),
+    // Nothing is there in QEMU's, which has no such device.
+    pvpanic: Some(0x090f_0000),
+    has_nmi: false,
 };
