@@ -55,7 +55,7 @@ impl<'a> Side<'a> {
 
 /// QEMU as it is in this scene, without what runs by itself.
 fn start_reference(reference: &Reference, scene: &Scene) -> Emulator {
-    let quiet = if scene.machine == "microvm" { ",pit=off,pic=off,rtc=off,isa-serial=off" } else { "" };
+    let quiet = if scene.machine == "microvm" { ",ioapic2=off,pit=off,pic=off,rtc=off,isa-serial=off" } else { "" };
     let machine = format!("{}{quiet}", scene.machine);
     reference.start(&[&["-nodefaults", "-M", &machine], scene.options].concat()).expect("QEMU")
 }

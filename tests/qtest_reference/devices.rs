@@ -3,8 +3,8 @@
 use crate::compare::{Scene, assert_repeatable};
 
 /// A transport with a disk of 1 MiB, and one with nothing.
-const DISK: u64 = 0xfeb0_2e00;
-const EMPTY: u64 = 0xfeb0_2c00;
+const DISK: u64 = 0xfeb0_0e00;
+const EMPTY: u64 = 0xfeb0_0c00;
 
 fn virtio_mmio() -> Vec<String> {
     let mut lines = Vec::new();

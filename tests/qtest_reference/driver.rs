@@ -15,7 +15,8 @@ use crate::support::virtio_blk::{
 #[test]
 fn the_reference_understands_this_client() {
     let Some(reference) = Reference::find() else { return };
-    let options = ["-M", "microvm", "-nodefaults", "-m", "16", "-device", "pvpanic", "-action", "panic=pause"];
+    let options =
+        ["-M", "microvm,ioapic2=off", "-nodefaults", "-m", "16", "-device", "pvpanic", "-action", "panic=pause"];
     let mut machine = reference.start(&options).expect("QEMU");
     let qtest = &machine.qtest;
     qtest.writel(0x10_0000, 0x1234_5678).expect("RAM");
@@ -117,16 +118,16 @@ fn on_the_reference(machine: &[&str]) {
     let mut emulator = reference.start_in(directory, &[machine, &DISK].concat()).expect("QEMU");
     emulator.qmp.execute("cont", serde_json::Value::Null).expect("running");
     let waits = if reference.has_clock { &[Wait::Clock, Wait::Interrupt, Wait::Look][..] } else { &[Wait::Interrupt] };
-    drive_all(&emulator, &Board::microvm_of_qemu(), waits);
+    drive_all(&emulator, &Board::microvm(), waits);
     emulator.end().expect("a clean end");
 }
 
 #[test]
 fn the_driver_drives_a_legacy_disk_of_the_reference() {
-    on_the_reference(&["-M", "microvm"]);
+    on_the_reference(&["-M", "microvm,ioapic2=off"]);
 }
 
 #[test]
 fn the_driver_drives_a_modern_disk_of_the_reference() {
-    on_the_reference(&["-M", "microvm", "-global", "virtio-mmio.force-legacy=off"]);
+    on_the_reference(&["-M", "microvm,ioapic2=off", "-global", "virtio-mmio.force-legacy=off"]);
 }
