@@ -14,8 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use support::{Client, Contestant, connect, contestants, micros, percentile, row};
+use support::{Client, Contestant, connect, contestants, micros, on_cores, percentile, row};
 
 mod support;
 
@@ -77,20 +76,15 @@ fn main() {
 
 /// Round trips to everybody in turns, so that what else the machine does hits all of them.
 fn compare_round_trips(contestants: &[Contestant]) {
-    let everywhere = sched_getaffinity(None).expect("affinity");
-    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| everywhere.is_set(core));
-    let server = cores.next().expect("a core");
-    pin(server);
-    let echoes = [("echo", Echo::start("--echo")), ("blocking echo", Echo::start("--echo-blocking"))];
-    let daemons: Vec<_> = contestants.iter().map(|contestant| (contestant.name, contestant.start(1, &[]))).collect();
-    let echoes = echoes.iter().map(|(name, echo)| (*name, echo.client()));
-    let mut clients: Vec<_> = echoes.chain(daemons.iter().map(|(name, daemon)| (*name, daemon.client()))).collect();
-    for (place, core) in [("one core", Some(server)), ("two cores", cores.next())] {
-        let Some(core) = core else {
-            println!("skipped: needs {place}");
-            continue;
-        };
-        pin(core);
+    let start = || {
+        let echoes = [("echo", Echo::start("--echo")), ("blocking echo", Echo::start("--echo-blocking"))];
+        let daemons: Vec<_> =
+            contestants.iter().map(|contestant| (contestant.name, contestant.start(1, &[]))).collect();
+        let clients = echoes.iter().map(|(name, echo)| (*name, echo.client()));
+        let clients: Vec<_> = clients.chain(daemons.iter().map(|(name, daemon)| (*name, daemon.client()))).collect();
+        (clients, echoes, daemons)
+    };
+    on_cores(start, |place, (clients, ..)| {
         let mut samples = vec![Vec::new(); clients.len()];
         for _ in 0..TURNS {
             for ((_, client), sample) in clients.iter_mut().zip(&mut samples) {
@@ -102,16 +96,7 @@ fn compare_round_trips(contestants: &[Contestant]) {
             let figures = names.zip(samples.iter_mut().map(|sample| micros(percentile(sample, share))));
             row(&format!("round trip, {place}, {share} of 100"), "us", &figures.collect::<Vec<_>>());
         }
-    }
-    drop(clients);
-    sched_setaffinity(None, &everywhere).expect("it was allowed before");
-}
-
-/// This thread, and what it starts from now on, runs there.
-fn pin(core: usize) {
-    let mut only = CpuSet::new();
-    only.set(core);
-    sched_setaffinity(None, &only).expect("a core of ours");
+    });
 }
 
 fn round_trips(client: &mut Client, sample: &mut Vec<Duration>) {

@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
 /// A server to compare.
 pub struct Contestant {
     pub name: &'static str,
@@ -147,6 +149,34 @@ pub fn connect(socket: &Path) -> UnixStream {
         // The server may have to run where we do.
         thread::yield_now();
     }
+}
+
+/// Starts servers on one core, and measures with the client on the same one, then on another: the scheduler would decide
+/// that at its own will.
+pub fn on_cores<T>(start: impl FnOnce() -> T, mut measure: impl FnMut(&str, &mut T)) {
+    let everywhere = sched_getaffinity(None).expect("affinity");
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| everywhere.is_set(core));
+    let server = cores.next().expect("a core");
+    pin(server);
+    let mut servers = start();
+    for (place, core) in [("one core", Some(server)), ("two cores", cores.next())] {
+        match core {
+            Some(core) => {
+                pin(core);
+                measure(place, &mut servers);
+            }
+            None => println!("skipped: needs {place}"),
+        }
+    }
+    drop(servers);
+    sched_setaffinity(None, &everywhere).expect("it was allowed before");
+}
+
+/// This thread, and what it starts from now on, runs there.
+fn pin(core: usize) {
+    let mut only = CpuSet::new();
+    only.set(core);
+    sched_setaffinity(None, &only).expect("a core of ours");
 }
 
 /// The value below which this share (0 to 100) of the sample lies.

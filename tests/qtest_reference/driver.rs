@@ -131,3 +131,15 @@ fn the_driver_drives_a_legacy_disk_of_the_reference() {
 fn the_driver_drives_a_modern_disk_of_the_reference() {
     on_the_reference(&["-M", "microvm,ioapic2=off", "-global", "virtio-mmio.force-legacy=off"]);
 }
+
+#[test]
+fn guest_memory_that_is_given_back_is_whole_again() {
+    let memory = GuestMemory::new(0x1001..0x3000);
+    let [first, second, third] = [1, 16, 0x800].map(|size| memory.allocate(size, 16).expect("free"));
+    assert_eq!([first.address(), second.address(), third.address()], [0x1010, 0x1020, 0x1030]);
+    drop(second);
+    assert_eq!(memory.allocate(8, 8).expect("free").address(), 0x1008);
+    assert!(memory.allocate(0x1fff, 1).is_err());
+    drop((third, first));
+    assert_eq!(memory.allocate(0x1fff, 1).expect("all of it").address(), 0x1001);
+}

@@ -205,8 +205,7 @@ impl Qtest {
 
 impl Connection {
     fn exchange(&mut self, line: &[u8]) -> Result<String, NoMessage> {
-        let sent = self.stream.write_all(line).and_then(|()| self.stream.write_all(b"\n"));
-        sent.map_err(failure)?;
+        self.stream.write_all(&[line, b"\n"].concat()).map_err(failure)?;
         loop {
             let line = self.receive()?;
             match irq(&line) {

@@ -60,21 +60,3 @@ impl Drop for Allocation {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_dropped_is_whole_again() {
-        let memory = GuestMemory::new(0x1001..0x3000);
-        let parts: Vec<_> = [1, 16, 0x800].map(|size| memory.allocate(size, 16).expect("free")).into();
-        assert_eq!(parts.iter().map(Allocation::address).collect::<Vec<_>>(), [0x1010, 0x1020, 0x1030]);
-        assert!(memory.allocate(0x2000, 1).is_err());
-        let [first, second, third] = parts.try_into().ok().expect("three");
-        drop(second);
-        assert_eq!(memory.allocate(8, 8).expect("free").address(), 0x1008);
-        drop((third, first));
-        assert_eq!(*memory.free.lock(), BTreeMap::from([(0x1001, 0x3000)]));
-    }
-}
