@@ -83,6 +83,11 @@ impl BlockBackend {
         &self.qom_path
     }
 
+    /// What clients call the device: its identifier, or its path if it has none.
+    fn qdev(&self) -> &str {
+        self.qom_path.strip_prefix("/machine/peripheral/").unwrap_or(&self.qom_path)
+    }
+
     /// Name of the block backend, "" where it has none.
     pub fn device(&self) -> &str {
         &self.device
@@ -331,7 +336,7 @@ impl BlockBackend {
         inserted.cache.writeback = self.write_cache();
         BlockInfo {
             device: self.device.clone(),
-            qdev: Some(self.qom_path.clone()),
+            qdev: Some(self.qdev().into()),
             r#type: "unknown".into(),
             removable: false,
             locked: false,
@@ -344,7 +349,7 @@ impl BlockBackend {
     pub fn stats(&self) -> BlockStats {
         BlockStats {
             device: Some(self.device.clone()),
-            qdev: Some(self.qom_path.clone()),
+            qdev: Some(self.qdev().into()),
             node_name: Some(self.node.name().to_owned()),
             stats: self.statistics.to_qapi(self.node.highest_written()),
             parent: self.node.child().map(|child| Box::new(node_stats(child))),

@@ -3,6 +3,7 @@
 use qapi_schema::Error;
 
 use crate::device::{BusKind, Plug, Property};
+use crate::virtio::disk;
 use crate::{board, ib700, power, pvpanic};
 
 /// A type of objects.
@@ -90,6 +91,7 @@ static TYPES: &[Type] = &[
     pvpanic::TYPE,
     ib700::TYPE,
     Type::abstraction("virtio-device", "device"),
+    disk::TYPE,
 ];
 
 #[cfg(test)]

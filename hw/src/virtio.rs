@@ -7,6 +7,7 @@ use vl::Transaction;
 use vm_memory::GuestMemoryMmap;
 
 mod blk;
+pub mod disk;
 pub mod mmio;
 
 /// A device behind a transport.

@@ -22,16 +22,8 @@ $ --export nbd,id=thin,node-name=thin,writable=on
 "#;
 
 /// Events that only a device causes: no machine here has one yet. Each leaves this list with a prelude that makes it happen.
-const WANT_A_DEVICE: &[&str] = &[
-    "DEVICE_DELETED",
-    "SUSPEND",
-    "SUSPEND_DISK",
-    "WAKEUP",
-    "WATCHDOG",
-    "GUEST_PANICKED",
-    "GUEST_CRASHLOADED",
-    "GUEST_PVSHUTDOWN",
-];
+const WANT_A_DEVICE: &[&str] =
+    &["SUSPEND", "SUSPEND_DISK", "WAKEUP", "WATCHDOG", "GUEST_PANICKED", "GUEST_CRASHLOADED", "GUEST_PVSHUTDOWN"];
 
 fn schema() -> Schema {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("qapi-schema/schema/qapi-schema.json");

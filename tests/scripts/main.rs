@@ -93,6 +93,7 @@ scripts! {
     two_disks_fail_in_one_stop
     two_monitors
     user_stop
+    virtio_blk_device
 }
 
 fn directory() -> &'static Path {

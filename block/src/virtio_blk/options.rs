@@ -96,7 +96,10 @@ impl Default for VirtioBlkOptions {
 
 impl VirtioBlkOptions {
     /// Checks the options against each other.
-    pub(super) fn check(&self) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// What makes no sense.
+    pub fn check(&self) -> io::Result<()> {
         let block = self.logical_block_size;
         check(self.num_queues > 0, || "num-queues must be larger than 0".into())?;
         check(self.num_queues <= MOST_QUEUES, || format!("num-queues must not be larger than {MOST_QUEUES}"))?;
