@@ -11,11 +11,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use rustix::fs::{Mode, OFlags, open};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use support::daemon::{Daemon, wait, whystop};
-use support::{DEADLINE, await_readable};
+use support::{DEADLINE, await_readable, terminal};
 
 const PROMPT: &str = "(qemu) ";
 
@@ -128,15 +126,11 @@ fn whatever_is_typed_it_is_still_there() {
 
 /// The daemon on a terminal of its own, which is returned with what stays of it when the daemon has left.
 fn on_a_terminal() -> (Child, File, OwnedFd) {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
-    grantpt(&master).and_then(|()| unlockpt(&master)).expect("ours");
-    let name = ptsname(&master, Vec::new()).expect("a name");
-    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let slave = open(name, flags, Mode::empty()).expect("there");
+    let (master, slave) = terminal::open();
     let end = || Stdio::from(slave.try_clone().expect("a descriptor"));
     let mut command: Command = whystop();
     let child = command.args(["-monitor", "stdio"]).stdin(end()).stdout(end()).spawn().expect("the daemon");
-    (child, master.into(), slave)
+    (child, master, slave)
 }
 
 fn echoes(terminal: &OwnedFd) -> bool {

@@ -43,7 +43,8 @@ impl Commands for Misc {
     }
 
     fn human_monitor_command(&self, command_line: String, cpu_index: Option<i64>) -> Result<String, Error> {
-        if cpu_index.is_some() {
+        // QEMU's own shell asks for the first one. What there is to say is the same for all.
+        if cpu_index.is_some_and(|index| index != 0) {
             return Err(Error::generic("Parameter 'cpu-index' expects a CPU number"));
         }
         let text = hmp::run(&|name, arguments| self.execute(name, arguments), &self.preconfig, &command_line);

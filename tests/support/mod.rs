@@ -10,6 +10,7 @@ pub mod guest;
 pub mod peer;
 pub mod qmp;
 pub mod qtest;
+pub mod terminal;
 pub mod virtio_blk;
 
 use std::os::fd::AsFd;

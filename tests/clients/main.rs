@@ -1,9 +1,15 @@
-//! The Python library `qemu.qmp` as the management: it connects, negotiates, runs commands and receives the events of a
-//! disk that fills up. `qemu_qmp.py` beside this file is its side.
+//! Clients of QMP that nobody here wrote, each with a session of its own: the Python library `qemu.qmp`, its `qmp-shell`
+//! and `qmp-tui`, and the crate `qapi`.
 
-#![allow(clippy::expect_used)]
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
+#[path = "../support/mod.rs"]
 mod support;
+
+mod qapi;
+mod qemu_qmp;
+mod shell;
+mod tui;
 
 use std::env;
 use std::io::{BufRead, BufReader, Lines};
@@ -14,12 +20,16 @@ use support::daemon::{Daemon, wait};
 use support::guest::Guest;
 use support::peer;
 
-#[test]
-fn the_python_library_sees_a_vm_stop_and_resumes_it() {
+/// The Python that has the library; `None` if it lacks `module`.
+fn python(module: &str) -> Option<Command> {
     let python = env::var_os("WHYSTOP_PYTHON").unwrap_or_else(|| "python3".into());
-    if !peer::is_there("qemu.qmp", Command::new(&python).args(["-c", "import qemu.qmp"])) {
-        return;
-    }
+    let import = format!("import {module}");
+    peer::is_there(module, Command::new(&python).args(["-c", &import])).then(|| Command::new(&python))
+}
+
+/// The scene of a disk that fills up, with this program as the management, whose last argument is the socket. When it says
+/// `write` the guest writes more than there is room for. Returns the guest and what else the management says.
+fn fill_a_disk(mut management: Command, resumes: bool) {
     let options = [
         "--blockdev",
         "null-co,node-name=disk,size=8388608",
@@ -31,16 +41,16 @@ fn the_python_library_sees_a_vm_stop_and_resumes_it() {
     let mut daemon = Daemon::start(tempfile::tempdir().expect("a directory"), &options).expect("a daemon");
     let mut guest = Guest::connect(&daemon.nbd_socket(), "thin").expect("a guest");
 
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/qemu_qmp.py");
-    let mut management = Command::new(&python);
-    management.arg(script).arg(daemon.qmp_socket()).stdin(Stdio::null()).stdout(Stdio::piped());
+    management.arg(daemon.qmp_socket()).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut management = management.spawn().expect("it starts");
     let mut said = BufReader::new(management.stdout.take().expect("piped")).lines();
 
     expect_line(&mut said, "write");
     guest.start(&Operation::Write { offset: 0, data: vec![0x11; 2 << 20], fua: false }).expect("it is taken");
-    expect_line(&mut said, "resumed");
-    guest.answer().expect("an answer").expect("success");
+    if resumes {
+        expect_line(&mut said, "resumed");
+        guest.answer().expect("an answer").expect("success");
+    }
 
     // It says quit.
     assert!(wait(&mut management).expect("it ends").success());
