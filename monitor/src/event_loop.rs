@@ -393,4 +393,58 @@ mod tests {
         event_loop.accept(1);
         assert_eq!(event_loop.connections.len(), 1);
     }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_client_that_does_not_say_who_it_is_has_ten_seconds() {
+        use std::io::Read;
+
+        use crate::dispatcher::Dispatcher;
+
+        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+        let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
+        let dispatcher = Dispatcher::new(Arc::default(), Arc::default(), Arc::clone(&mailbox));
+        let mut shared = Shared { broadcaster: Arc::clone(&broadcaster), dispatcher, buffer: Box::new([0; 512]) };
+        let mut event_loop = EventLoop::new(mailbox, broadcaster, b"greeting".to_vec()).expect("epoll");
+        let (mut client, server) = UnixStream::pair().expect("a pair");
+        server.set_nonblocking(true).expect("flag");
+        let before = Instant::now();
+        let stream = Stream::secured(server.into(), credentials().accept().expect("a session"));
+        let session = event_loop.add_stream(stream, Options::default());
+        let after = Instant::now();
+
+        let deadline = event_loop.deadline().expect("it is waited for");
+        assert!((before + HANDSHAKE..=after + HANDSHAKE).contains(&deadline));
+        event_loop.end_handshakes(deadline - Duration::from_nanos(1), &mut shared);
+        event_loop.serve(session, true, &mut shared);
+        assert_eq!(event_loop.connections.len(), 1, "too soon");
+        event_loop.end_handshakes(deadline, &mut shared);
+        assert!(event_loop.connections.is_empty() && event_loop.deadline().is_none());
+        // Who is not known is told nothing.
+        let mut told = Vec::new();
+        client.read_to_end(&mut told).expect("the end");
+        assert_eq!(told, b"");
+    }
+
+    /// Of a server, which vouches for itself.
+    #[cfg(feature = "tls")]
+    fn credentials() -> sockets::tls::Credentials {
+        use qapi_schema::{FromValue, Visitor, crypto::QCryptoTLSCredsEndpoint};
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        for (name, text) in [
+            ("ca-cert.pem", pair.cert.pem()),
+            ("server-cert.pem", pair.cert.pem()),
+            ("server-key.pem", pair.signing_key.serialize_pem()),
+        ] {
+            std::fs::write(directory.path().join(name), text).expect("written");
+        }
+        let options = serde_json::json!({
+            "qom-type": "tls-creds-x509", "id": "t", "endpoint": "server", "dir": directory.path(),
+        });
+        let objects = sockets::Objects::default();
+        objects.add(FromValue::from_value(options, &Visitor::json()).expect("options")).expect("readable");
+        objects.tls_creds("t", QCryptoTLSCredsEndpoint::Server).expect("there")
+    }
 }
