@@ -140,8 +140,10 @@ impl Listener {
     pub fn accept(&self, flags: SocketFlags) -> io::Result<Option<OwnedFd>> {
         match retry_on_intr(|| accept_with(&self.socket, flags | SocketFlags::CLOEXEC)) {
             Ok(socket) => {
-                if let Some(tcp) = self.tcp {
-                    tcp.set(&socket)?;
+                if let Some(Err(error)) = self.tcp.map(|tcp| tcp.set(&socket)) {
+                    // It has left already: that is no reason to let others wait.
+                    tracing::debug!(address = %self.address, %error, "cannot serve client");
+                    return Ok(None);
                 }
                 Ok(self.gate.admits(&socket, &self.address).then_some(socket))
             }
