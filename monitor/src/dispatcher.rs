@@ -101,8 +101,7 @@ fn find<'a>(
     by_people: bool,
 ) -> Result<&'a Command, Error> {
     let name = &request.execute;
-    let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
-    let command = commands.find(name).ok_or_else(not_found)?;
+    let command = commands.find(name).ok_or_else(|| not_found(name))?;
     let options = command.options();
     if request.out_of_band && !options.allow_oob {
         return Err(Error::generic(format!("The command {name} does not support OOB")));
@@ -112,6 +111,11 @@ fn find<'a>(
         return Err(Error::generic(desc));
     }
     Ok(command)
+}
+
+/// There is no command of this name.
+pub(crate) fn not_found(name: &str) -> Error {
+    Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"))
 }
 
 fn answer(outbox: &Outbox, response: &Response, scratch: &mut Vec<u8>) {

@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 
 use qapi_schema::misc::Commands;
-use qapi_schema::{Client, CommandTable, Error, ErrorClass};
+use qapi_schema::{Client, CommandTable, Error};
 use serde_json::Value;
 
+use crate::dispatcher::not_found;
 use crate::hmp;
 use crate::preconfig::Preconfig;
 
@@ -24,9 +25,8 @@ impl Misc {
 
     /// Carries out a command of QMP for the client.
     fn execute(&self, name: &str, arguments: Value) -> Result<Value, Error> {
-        let not_found = || Error::new(ErrorClass::CommandNotFound, format!("The command {name} has not been found"));
-        let commands = self.commands.upgrade().ok_or_else(not_found)?;
-        let command = commands.find(name).ok_or_else(not_found)?;
+        let commands = self.commands.upgrade().ok_or_else(|| not_found(name))?;
+        let command = commands.find(name).ok_or_else(|| not_found(name))?;
         let arguments = if let Value::Object(arguments) = arguments { arguments } else { Default::default() };
         command.call_for(&self.client, arguments).map(|reply| reply.value())
     }

@@ -130,7 +130,7 @@ impl Session {
 
     /// Forgets what waits.
     pub fn clear(&mut self) {
-        self.queue = VecDeque::new();
+        (self.queue, self.descriptors) = (VecDeque::new(), Vec::new());
     }
 
     const fn oob(&self) -> bool {

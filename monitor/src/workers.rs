@@ -52,8 +52,8 @@ impl Workers {
         Self { pool: Arc::new(Pool { commands, mailbox, state, changed }) }
     }
 
-    /// Takes a request for a command that there is; a notice follows when it is answered. A session must not submit another one before, so
-    /// that what waits here is bounded by the number of sessions.
+    /// Takes a request for a command that there is; a notice follows when it is answered. A session must not submit another
+    /// one before, so that what waits here is bounded by the number of sessions.
     ///
     /// # Errors
     /// The system refuses the first thread.
