@@ -49,6 +49,7 @@ scripts! {
     export_removed_while_held
     exports
     fd_sets
+    guest_resets_itself
     guest_that_leaves
     held_write_survives_many_rounds
     human_monitor_command
@@ -67,6 +68,7 @@ scripts! {
     no_shutdown
     not_started_yet
     out_of_band
+    panic_ends_the_machine
     policy_enospc
     policy_ignore
     policy_ignore_reads
@@ -75,6 +77,7 @@ scripts! {
     power
     preconfig
     preconfig_and_not_started
+    prelaunch_machine
     query_qmp_schema
     quit
     quit_while_a_command_hangs
@@ -83,12 +86,21 @@ scripts! {
     read_only_export
     reports_are_limited_stops_are_not
     requests_wait_while_stopped
+    reset_drops_what_a_driver_asked
     reset_while_running
     reset_while_stopped
+    shutdown_ends_the_machine
     statistics
     stop_and_cont_twice
     stop_carries_its_reason
     stop_right_after_a_report
+    stopped_by_a_failing_disk
+    stopped_by_a_full_disk
+    stopped_by_a_panic
+    stopped_by_shutdown
+    stopped_by_the_user
+    stopped_by_the_watchdog
+    suspended_guest
     trim_gives_space_back
     two_disks_fail_in_one_stop
     two_monitors
