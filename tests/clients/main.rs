@@ -28,7 +28,8 @@ fn python(module: &str) -> Option<Command> {
 }
 
 /// The scene of a disk that fills up, with this program as the management, whose last argument is the socket. When it says
-/// `write` the guest writes more than there is room for. Returns the guest and what else the management says.
+/// `write` the guest writes more than there is room for. If it `resumes` the VM it says so, and must not end it before the
+/// guest has its answer, when the management's standard input ends.
 fn fill_a_disk(mut management: Command, resumes: bool) {
     let options = [
         "--blockdev",
@@ -41,7 +42,7 @@ fn fill_a_disk(mut management: Command, resumes: bool) {
     let mut daemon = Daemon::start(tempfile::tempdir().expect("a directory"), &options).expect("a daemon");
     let mut guest = Guest::connect(&daemon.nbd_socket(), "thin").expect("a guest");
 
-    management.arg(daemon.qmp_socket()).stdin(Stdio::null()).stdout(Stdio::piped());
+    management.arg(daemon.qmp_socket()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut management = management.spawn().expect("it starts");
     let mut said = BufReader::new(management.stdout.take().expect("piped")).lines();
 
@@ -51,6 +52,7 @@ fn fill_a_disk(mut management: Command, resumes: bool) {
         expect_line(&mut said, "resumed");
         guest.answer().expect("an answer").expect("success");
     }
+    drop(management.stdin.take());
 
     // It says quit.
     assert!(wait(&mut management).expect("it ends").success());

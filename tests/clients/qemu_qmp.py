@@ -2,6 +2,7 @@
 
 Takes the path of the monitor's socket. Says "write" on its standard output when
 the guest is to write more than fits, and "resumed" when the write is to succeed.
+Ends the VM once its standard input has ended.
 """
 
 import asyncio
@@ -68,6 +69,7 @@ async def manage(path):
     await qmp.execute("cont")
     await expect_event(qmp, "RESUME")
     print("resumed", flush=True)
+    await asyncio.to_thread(sys.stdin.read)
 
     await qmp.execute("quit")
     await expect_event(qmp, "SHUTDOWN", **{"guest": False, "reason": "host-qmp-quit"})
