@@ -157,6 +157,18 @@ const INPUTS: &[&[u8]] = &[
     b"{'id':1,'id':2}",
     b"[{'a':1,'a':2}]",
     b"{'x':{'a':1,'a':2}}",
+    b"{'a':1,'a':'\\q'}",
+    b"{'a':1,'a' 1}",
+    // Of two errors at one place, that in the order of the tokens.
+    b"[1 nonsense]",
+    b"[1 '\\q']",
+    b"[1 [nonsense]]",
+    b"{'a' nonsense}",
+    b"{'a' '\xff'}",
+    b"{'a' {nonsense}}",
+    b"{'a':1 nonsense}",
+    b"{nonsense 1}",
+    b"{['\\q']:1}",
     // An error in the middle of an object is told once, at its end; of the lexer, at once.
     b"{'a' 'b' 'c' 'd'} 1 ",
     b"{'x': ['\\q'], 'y': [}]} {}",

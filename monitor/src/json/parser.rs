@@ -10,8 +10,7 @@ use serde_json::Value;
 
 use super::SyntaxError;
 use super::lexer::{Lexer, Shape, Token};
-use super::scalar;
-use super::tree::{Node, Tree};
+use super::tree::Tree;
 
 /// Memory that a parser may keep between items.
 const KEPT: usize = 512;
@@ -140,7 +139,7 @@ impl Item {
 
     /// Adds a token to the tree. The first error frees what was built.
     fn add(&mut self, token: Token, text: &[u8]) -> Option<Value> {
-        match node(token, text).and_then(|node| self.tree.push(node)) {
+        match self.tree.push(token, text) {
             Ok(value) => value,
             Err(error) => {
                 self.error = Some(error);
@@ -149,18 +148,6 @@ impl Item {
             }
         }
     }
-}
-
-fn node(token: Token, text: &[u8]) -> Result<Node, SyntaxError> {
-    Ok(match token {
-        Token::Open(shape) => Node::Open(shape),
-        Token::Close(shape) => Node::Close(shape),
-        Token::Colon => Node::Colon,
-        Token::Comma => Node::Comma,
-        Token::String => Node::Scalar(Value::String(scalar::string(text)?)),
-        Token::Number => Node::Scalar(scalar::number(text)?),
-        Token::Keyword => Node::Scalar(scalar::keyword(text)?),
-    })
 }
 
 #[cfg(test)]

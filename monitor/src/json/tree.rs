@@ -5,17 +5,8 @@ use std::mem::replace;
 use serde_json::{Map, Value};
 
 use super::SyntaxError;
-use super::lexer::Shape;
-
-/// A token whose text has been read.
-#[derive(Debug)]
-pub(super) enum Node {
-    Open(Shape),
-    Close(Shape),
-    Colon,
-    Comma,
-    Scalar(Value),
-}
+use super::lexer::{Shape, Token};
+use super::scalar;
 
 /// The value that is being built.
 #[derive(Debug, Default)]
@@ -54,28 +45,37 @@ impl Tree {
         self.open.shrink_to(keep / size_of::<Container>());
     }
 
-    /// Adds a token. Returns the value if that completes it.
-    pub(super) fn push(&mut self, node: Node) -> Result<Option<Value>, SyntaxError> {
-        match node {
-            Node::Open(shape) => {
+    /// Adds a token of this text. Returns the value if that completes it.
+    pub(super) fn push(&mut self, token: Token, text: &[u8]) -> Result<Option<Value>, SyntaxError> {
+        // That a value may stand here matters before what it is.
+        match token {
+            Token::Open(_) | Token::String | Token::Number | Token::Keyword => {
+                self.open.last().map_or(Ok(()), Container::expect_value)?;
+            }
+            Token::Close(_) | Token::Colon | Token::Comma => {}
+        }
+        match token {
+            Token::Open(shape) => {
                 self.open.push(Container::new(shape));
                 Ok(None)
             }
-            Node::Close(shape) => {
+            Token::Close(shape) => {
                 let container = self.open.pop().ok_or(SyntaxError::NotAValue)?;
                 let value = container.close(shape)?;
                 self.place(value)
             }
-            Node::Scalar(value) => self.place(value),
-            Node::Colon => self.innermost()?.colon(),
-            Node::Comma => self.innermost()?.comma(),
+            Token::Colon => self.innermost()?.colon(),
+            Token::Comma => self.innermost()?.comma(),
+            Token::String => self.place(Value::String(scalar::string(text)?)),
+            Token::Number => self.place(scalar::number(text)?),
+            Token::Keyword => self.place(scalar::keyword(text)?),
         }
     }
 
     fn place(&mut self, value: Value) -> Result<Option<Value>, SyntaxError> {
         match self.open.last_mut() {
             None => Ok(Some(value)),
-            Some(container) => container.put(value),
+            Some(container) => container.put(value).map(|()| None),
         }
     }
 
@@ -92,21 +92,34 @@ impl Container {
         }
     }
 
-    fn put(&mut self, value: Value) -> Result<Option<Value>, SyntaxError> {
+    fn expect_value(&self) -> Result<(), SyntaxError> {
         match self {
-            Self::Array(_, InArray::Separator) => return Err(SyntaxError::NoSeparatorInArray),
+            Self::Array(_, InArray::Separator) => Err(SyntaxError::NoSeparatorInArray),
+            Self::Object(_, InObject::Colon(_)) => Err(SyntaxError::NoColon),
+            Self::Object(_, InObject::Separator) => Err(SyntaxError::NoSeparatorInObject),
+            Self::Array(_, InArray::First | InArray::Element)
+            | Self::Object(_, InObject::FirstKey | InObject::Key | InObject::Value(_)) => Ok(()),
+        }
+    }
+
+    /// Takes a value that was expected.
+    fn put(&mut self, value: Value) -> Result<(), SyntaxError> {
+        match self {
             Self::Array(elements, state) => {
                 elements.push(value);
                 *state = InArray::Separator;
             }
-            Self::Object(members, state) => match replace(state, InObject::Separator) {
-                InObject::FirstKey | InObject::Key => *state = InObject::Colon(new_key(members, value)?),
-                InObject::Value(key) => drop(members.insert(key, value)),
-                InObject::Colon(_) => return Err(SyntaxError::NoColon),
-                InObject::Separator => return Err(SyntaxError::NoSeparatorInObject),
+            Self::Object(members, state) => match (replace(state, InObject::Separator), value) {
+                (InObject::Value(key), value) => {
+                    if members.insert(key, value).is_some() {
+                        return Err(SyntaxError::DuplicateKey);
+                    }
+                }
+                (_, Value::String(key)) => *state = InObject::Colon(key),
+                (_, _) => return Err(SyntaxError::KeyNotAString),
             },
         }
-        Ok(None)
+        Ok(())
     }
 
     fn colon(&mut self) -> Result<Option<Value>, SyntaxError> {
@@ -148,33 +161,29 @@ impl Container {
     }
 }
 
-fn new_key(members: &Map<String, Value>, value: Value) -> Result<String, SyntaxError> {
-    let Value::String(key) = value else {
-        return Err(SyntaxError::KeyNotAString);
-    };
-    if members.contains_key(&key) { Err(SyntaxError::DuplicateKey) } else { Ok(key) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
-    /// One letter per token: brackets, `:`, `,`, and anything else as a string.
+    /// One letter per token: brackets, `:`, `,`, and `?` as a word that is none, and anything else as a string.
     fn build(tokens: &str) -> Result<Option<Value>, SyntaxError> {
         let mut tree = Tree::default();
         let mut value = None;
         for token in tokens.chars() {
-            value = tree.push(match token {
-                '{' => Node::Open(Shape::Object),
-                '}' => Node::Close(Shape::Object),
-                '[' => Node::Open(Shape::Array),
-                ']' => Node::Close(Shape::Array),
-                ':' => Node::Colon,
-                ',' => Node::Comma,
-                '1' => Node::Scalar(json!(1)),
-                letter => Node::Scalar(json!(letter.to_string())),
-            })?;
+            let quoted = format!("'{token}'");
+            let (token, text) = match token {
+                '{' => (Token::Open(Shape::Object), "{"),
+                '}' => (Token::Close(Shape::Object), "}"),
+                '[' => (Token::Open(Shape::Array), "["),
+                ']' => (Token::Close(Shape::Array), "]"),
+                ':' => (Token::Colon, ":"),
+                ',' => (Token::Comma, ","),
+                '1' => (Token::Number, "1"),
+                '?' => (Token::Keyword, "nonsense"),
+                _ => (Token::String, quoted.as_str()),
+            };
+            value = tree.push(token, text.as_bytes())?;
         }
         Ok(value)
     }
@@ -195,15 +204,18 @@ mod tests {
         for tokens in ["{1", "{[]", "{{}"] {
             assert_eq!(build(tokens), Err(SyntaxError::KeyNotAString), "{tokens}");
         }
-        for tokens in ["{a}", "{a,", "{ab", "{a]"] {
+        for tokens in ["{a}", "{a,", "{ab", "{a]", "{a?", "{a[?"] {
             assert_eq!(build(tokens), Err(SyntaxError::NoColon), "{tokens}");
         }
-        for tokens in ["{a:1b", "{a:1]", "{a:1:", "{a:1[]"] {
+        for tokens in ["{a:1b", "{a:1]", "{a:1:", "{a:1[", "{a:1?"] {
             assert_eq!(build(tokens), Err(SyntaxError::NoSeparatorInObject), "{tokens}");
         }
-        for tokens in ["[11", "[1}", "[1:", "[1{}"] {
+        for tokens in ["[11", "[1}", "[1:", "[1{", "[1?"] {
             assert_eq!(build(tokens), Err(SyntaxError::NoSeparatorInArray), "{tokens}");
         }
-        assert_eq!(build("{a:1,a"), Err(SyntaxError::DuplicateKey));
+        for tokens in ["{a:1,a:1", "{a:1,a:[]", "[{a:1,a:1"] {
+            assert_eq!(build(tokens), Err(SyntaxError::DuplicateKey), "{tokens}");
+        }
+        assert_eq!(build("{a:1,a:?"), Err(SyntaxError::Keyword("nonsense".into())));
     }
 }
