@@ -5,9 +5,8 @@
 //! tables: `stream` for what is no request, `requests` for what is one, well or badly formed, `commands` for what both
 //! daemons can do.
 //!
-//! Where ours departs is not in the tables: a number beyond the range of a double is an error (QEMU takes it for
-//! infinite, which no reply can say); `block_resize` of an unknown device is DeviceNotFound, and with both a device and
-//! a node it is refused.
+//! Where ours departs is not in the tables: QEMU answers an `id` beyond the range of a double with `inf`, which is no JSON;
+//! `block_resize` of an unknown device is DeviceNotFound, and with both a device and a node it is refused.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

@@ -54,6 +54,11 @@ const INPUTS: &[&[u8]] = &[
     b"0e1 ",
     b"-0e1 ",
     b"0.0e1 ",
+    b"1e400 ",
+    b"-1e400 ",
+    b"[1e400]",
+    b"{'execute': 'query-version', 'arguments': {'x': 1e400}, 'id': 1}",
+    b"{'execute': 'blockdev-add', 'arguments': {'driver': 'null-co', 'node-name': 'a', 'size': 1e400}}",
     // Strings that are none.
     b"'\\q'",
     b"'\\u'",

@@ -30,8 +30,6 @@ pub enum SyntaxError {
     NotACharacter(String),
     /// Bytes in a string that are not UTF-8.
     Utf8,
-    /// A number beyond the range of a double.
-    NumberRange(String),
     /// More brackets open at once than [`Limits::nesting`](super::Limits).
     NestingLimit,
     /// More tokens in one item than [`Limits::tokens`](super::Limits).
@@ -58,10 +56,6 @@ impl SyntaxError {
     pub(super) fn not_a_character(escape: &[u8]) -> Self {
         Self::NotACharacter(quoted(escape))
     }
-
-    pub(super) fn number_range(text: &[u8]) -> Self {
-        Self::NumberRange(quoted(text))
-    }
 }
 
 fn quoted(text: &[u8]) -> String {
@@ -82,7 +76,6 @@ impl fmt::Display for SyntaxError {
             Self::Escape => f.write_str("JSON parse error, invalid escape sequence in string"),
             Self::NotACharacter(escape) => write!(f, "JSON parse error, {escape} is not a valid Unicode character"),
             Self::Utf8 => f.write_str("JSON parse error, invalid UTF-8 sequence in string"),
-            Self::NumberRange(number) => write!(f, "JSON parse error, number {number} is out of range"),
             Self::NestingLimit => f.write_str("JSON nesting depth limit exceeded"),
             Self::TokenLimit => f.write_str("JSON token count limit exceeded"),
             Self::SizeLimit => f.write_str("JSON token size limit exceeded"),

@@ -15,12 +15,13 @@ pub(super) fn keyword(text: &[u8]) -> Result<Value, SyntaxError> {
     }
 }
 
-/// A number: signed if it fits 64 bits, else unsigned if it fits those, else a double, else refused.
+/// A number: signed if it fits 64 bits, else unsigned if it fits those, else a double. Beyond the range of doubles it is
+/// the last of them: QEMU takes it for infinite, which no reply can say.
 pub(super) fn number(text: &[u8]) -> Result<Value, SyntaxError> {
     let spelt = str::from_utf8(text).unwrap_or_default();
     let integer = spelt.parse::<i64>().map(Number::from).or_else(|_| spelt.parse::<u64>().map(Number::from)).ok();
-    let number = integer.or_else(|| Number::from_f64(spelt.parse().ok()?));
-    number.map(Value::Number).ok_or_else(|| SyntaxError::number_range(text))
+    let double = || Number::from_f64(spelt.parse::<f64>().ok()?.clamp(f64::MIN, f64::MAX));
+    integer.or_else(double).map(Value::Number).ok_or(SyntaxError::NotAValue)
 }
 
 /// A string with its quotes.
@@ -102,7 +103,13 @@ mod tests {
         assert_eq!(number(b"18446744073709551616"), Ok(json!(18446744073709551616.0)));
         assert_eq!(number(b"-0"), Ok(json!(0)));
         assert_eq!(number(b"1.5e-3"), Ok(json!(0.0015)));
-        assert_eq!(number(b"1e400"), Err(SyntaxError::NumberRange("1e400".into())));
+    }
+
+    #[test]
+    fn numbers_beyond_doubles_are_the_last_of_them() {
+        assert_eq!(number(b"1e400"), Ok(json!(f64::MAX)));
+        assert_eq!(number(b"-1e400"), Ok(json!(f64::MIN)));
+        assert_eq!(number(&b"9".repeat(400)), Ok(json!(f64::MAX)));
     }
 
     #[test]
