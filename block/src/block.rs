@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use qapi_schema::Error;
 use qapi_schema::block_core::{BlockDeviceInfo, BlockInfo, BlockStats, BlockdevOptions, Commands};
-use qapi_schema::{Error, ErrorClass};
 use vl::sync::Mutex;
 use vl::{Observer, Transaction, Vm};
 
@@ -12,6 +12,7 @@ use crate::drive::{Drive, DriveOptions, Drives, OnError};
 use crate::error::message;
 use crate::fdset::FdSets;
 use crate::graph::Graph;
+use crate::node::Node;
 use crate::workers::Workers;
 
 /// Nodes and backends of a VM.
@@ -194,19 +195,20 @@ impl Commands for Block {
         self.graph.remove(&node_name)
     }
 
+    /// By the name of a device, or, if there is none of this name, of a node.
     fn block_resize(&self, device: Option<String>, node_name: Option<String>, size: i64) -> Result<(), Error> {
-        match (device, node_name) {
-            (Some(device), None) => {
-                let of_drive =
-                    self.drives.look(&device, |drive| drive.node.as_deref().map(|node| node.name().to_owned()));
-                let of_backend = || Some(Some(self.backends.of_device(&device)?.node().name().to_owned()));
-                let node = of_drive.or_else(of_backend).ok_or_else(|| no_device(&device))?;
-                let empty = || Error::generic(format!("Device '{device}' has no medium"));
-                self.resize(&node.ok_or_else(empty)?, size)
-            }
-            (None, Some(node_name)) => self.resize(&node_name, size),
-            (Some(_), Some(_)) | (None, None) => Err(Error::generic("Need exactly one of 'device' and 'node-name'")),
-        }
+        let of_drive = |device: &str| self.drives.look(device, |drive| drive.node.as_deref().map(node_name_of));
+        let of_backend =
+            |device: &str| self.backends.of_device(device).map(|backend| Some(node_name_of(backend.node())));
+        let of_device = |device: &str| of_drive(device).or_else(|| of_backend(device));
+        let of_node = |name: &String| self.graph.node(name).is_some().then(|| name.clone());
+
+        let (device, name) = (device.as_deref(), node_name.as_ref());
+        let node = device.and_then(of_device).or_else(|| name.and_then(of_node).map(Some));
+        let (device, name) = (device.unwrap_or_default(), name.map_or("", String::as_str));
+        let unknown = || Error::generic(format!("Cannot find device='{device}' nor node-name='{name}'"));
+        let empty = || Error::generic(format!("Device '{device}' has no medium"));
+        self.resize(&node.ok_or_else(unknown)?.ok_or_else(empty)?, size)
     }
 
     fn query_block(&self) -> Result<Vec<BlockInfo>, Error> {
@@ -231,6 +233,6 @@ fn workers() -> Result<Workers, Error> {
     Workers::new().map_err(|error| Error::generic(message(&error)))
 }
 
-fn no_device(device: &str) -> Error {
-    Error::new(ErrorClass::DeviceNotFound, format!("Cannot find device='{device}' nor node-name=''"))
+fn node_name_of(node: &Node) -> String {
+    node.name().to_owned()
 }

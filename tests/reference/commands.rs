@@ -115,6 +115,10 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'block_resize', 'arguments': {'node-name': 'f'}}",
         "{'execute': 'block_resize', 'arguments': {'node-name': 'none', 'size': 512}}",
         "{'execute': 'block_resize', 'arguments': {'size': 512}}",
+        "{'execute': 'block_resize', 'arguments': {'device': 'none', 'size': 512}}",
+        "{'execute': 'block_resize', 'arguments': {'device': 'none', 'node-name': 'none', 'size': 512}}",
+        "{'execute': 'block_resize', 'arguments': {'device': 'none', 'node-name': 'f', 'size': 1048576}}",
+        "{'execute': 'block_resize', 'arguments': {'device': '', 'node-name': '', 'size': 512}}",
         "{'execute': 'block_resize'}",
     ],
     // New options.

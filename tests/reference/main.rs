@@ -5,8 +5,7 @@
 //! tables: `stream` for what is no request, `requests` for what is one, well or badly formed, `commands` for what both
 //! daemons can do.
 //!
-//! Where ours departs is not in the tables: QEMU answers an `id` beyond the range of a double with `inf`, which is no JSON;
-//! `block_resize` of an unknown device is DeviceNotFound, and with both a device and a node it is refused.
+//! Where ours departs is not in the tables: QEMU answers an `id` beyond the range of a double with `inf`, which is no JSON.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 

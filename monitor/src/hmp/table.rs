@@ -1,6 +1,6 @@
 //! The commands of the human monitor: one table, from which they are found, completed and explained.
 
-use qapi_schema::{Error, ErrorClass};
+use qapi_schema::Error;
 use serde_json::{Value, json};
 
 use super::arguments::{Argument, Kind, Values};
@@ -168,13 +168,11 @@ fn silent(qmp: &Qmp<'_>, command: &str, arguments: Value) -> Result<String, Erro
 /// By the name of a device, or, if there is none of this name, of a node.
 fn block_resize(qmp: &Qmp<'_>, values: &Values) -> Result<String, Error> {
     let (name, size) = (values.text("device").unwrap_or_default(), values.size("size").unwrap_or_default());
-    let resize = |key: &str| silent(qmp, "block_resize", json!({key: name, "size": size}));
-    match resize("device") {
-        Err(error) if error.class() == ErrorClass::DeviceNotFound => {
-            let nodes = qmp("query-named-block-nodes", json!({"flat": true}))?;
-            let is_node = nodes.as_array().into_iter().flatten().any(|node| node["node-name"] == name);
-            if is_node { resize("node-name") } else { Err(error) }
-        }
-        outcome => outcome,
-    }
+    let is_known = |query: &str, key: &str| {
+        let known = qmp(query, json!({}))?;
+        Ok(known.as_array().into_iter().flatten().any(|one| one[key] == name))
+    };
+    let is_node = !is_known("query-block", "device")? && is_known("query-named-block-nodes", "node-name")?;
+    let key = if is_node { "node-name" } else { "device" };
+    silent(qmp, "block_resize", json!({key: name, "size": size}))
 }
