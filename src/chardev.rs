@@ -28,7 +28,12 @@ pub enum Chardev {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role {
     /// This one: any number of clients.
-    Server(Access),
+    Server {
+        /// Who may be one.
+        access: Access,
+        /// Nothing starts before the first is there.
+        wait: bool,
+    },
     /// The other one.
     Client {
         /// What it must prove itself to.
@@ -134,11 +139,11 @@ impl Role {
         let wait: Option<bool> = members.optional("wait")?;
         let reconnect: Option<u64> = members.optional("reconnect-ms")?;
         match (server, wait, reconnect) {
-            (true, Some(true), _) => Err(Error::generic(
-                "'wait=on' is not supported: clients may connect at any time, and '-S' keeps the guest from starting",
-            )),
             (true, _, Some(_)) => Err(Error::generic("'reconnect-ms' is for sockets with server=off")),
-            (true, _, None) => Ok(Self::Server(Access::new(SocketAccess::from_members(members)?, address, objects)?)),
+            (true, wait, None) => {
+                let access = Access::new(SocketAccess::from_members(members)?, address, objects)?;
+                Ok(Self::Server { access, wait: wait.unwrap_or(true) })
+            }
             (false, Some(_), _) => Err(Error::generic("'wait' is for sockets with server=on")),
             (false, None, Some(1..)) if matches!(address, Address::Inherited(_)) => {
                 Err(Error::generic("'reconnect-ms' is not possible with 'fd', which is one connection"))
@@ -157,6 +162,7 @@ impl Role {
 fn long_form(options: &str) -> String {
     let long = |option| match option {
         "server" => "server=on",
+        "wait" => "wait=on",
         "nowait" => "wait=off",
         _ => option,
     };
@@ -175,8 +181,8 @@ mod tests {
         Chardev::parse_legacy(text, &Objects::default())
     }
 
-    fn server() -> Role {
-        Role::Server(Access::default())
+    fn server(wait: bool) -> Role {
+        Role::Server { access: Access::default(), wait }
     }
 
     fn unix(role: Role) -> Chardev {
@@ -185,9 +191,12 @@ mod tests {
 
     #[test]
     fn sockets_and_terminals_are_read() {
-        let expected = Ok(("c".to_owned(), unix(server())));
-        assert_eq!(parse("socket,id=c,path=q,server=on,wait=off"), expected);
-        assert_eq!(parse("socket,id=c,path=q,server,nowait"), expected);
+        let expected = |wait| Ok(("c".to_owned(), unix(server(wait))));
+        assert_eq!(parse("socket,id=c,path=q,server=on,wait=off"), expected(false));
+        assert_eq!(parse("socket,id=c,path=q,server,nowait"), expected(false));
+        assert_eq!(parse("socket,id=c,path=q,server=on,wait=on"), expected(true));
+        assert_eq!(parse("socket,id=c,path=q,server,wait"), expected(true));
+        assert_eq!(parse("socket,id=c,path=q,server=on"), expected(true));
         assert_eq!(parse("stdio,id=c"), Ok(("c".to_owned(), Chardev::Stdio)));
         let again = Role::Client { credentials: None, reconnect: Some(Duration::from_millis(500)) };
         assert_eq!(parse("socket,id=c,path=q,reconnect-ms=500"), Ok(("c".to_owned(), unix(again))));
@@ -195,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_short_option_says_the_same() {
-        assert_eq!(parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server())));
+        assert_eq!(parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server(false))));
         assert_eq!(parse_legacy("unix:q"), Ok(unix(Role::Client { credentials: None, reconnect: None })));
-        let tcp = |host: &str| Ok(Chardev::Socket { address: Address::inet(host, 4444), role: server() });
+        let tcp = |host: &str| Ok(Chardev::Socket { address: Address::inet(host, 4444), role: server(true) });
         assert_eq!(parse_legacy("tcp:127.0.0.1:4444,server=on"), tcp("127.0.0.1"));
         assert_eq!(parse_legacy("tcp:[::1]:4444,server=on"), tcp("::1"));
     }
@@ -213,7 +222,7 @@ mod tests {
         let inet = Inet { last_port: 9, ipv6: false, nodelay: false, ..Inet::new("h".into(), 7) };
         assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off"), Address::Inet(inet));
         let (_, inherited) = parse("socket,id=c,fd=qmp,server=on").expect("accepted");
-        assert_eq!(inherited, Chardev::Socket { address: Address::Inherited("qmp".into()), role: server() });
+        assert_eq!(inherited, Chardev::Socket { address: Address::Inherited("qmp".into()), role: server(true) });
     }
 
     #[test]
@@ -225,7 +234,7 @@ mod tests {
         assert_eq!(error("socket,id=c,path=q,colour=red"), Err("Parameter 'colour' is unexpected".into()));
         assert_eq!(error("socket,id=c,path=q,to=7"), Err("Parameter 'to' is unexpected".into()));
         assert_eq!(error("socket,id=c,path=q,mode=0600"), Err("Parameter 'mode' is unexpected".into()));
-        assert!(error("socket,id=c,path=q,server=on,wait=on").expect_err("refused").contains("wait=on"));
+        assert_eq!(error("socket,id=c,path=q,wait=on"), Err("'wait' is for sockets with server=on".into()));
         assert!(error("socket,id=c,fd=3,reconnect-ms=1").expect_err("refused").contains("reconnect-ms"));
         let error = parse_legacy("vc:80x25").expect_err("refused");
         assert_eq!(error.desc(), "'vc:80x25' is not a valid char driver");

@@ -328,7 +328,14 @@ impl Setup {
         machine.set_monitor_options(options);
         match chardev {
             Chardev::Stdio => machine.stdio().map_err(text),
-            Chardev::Socket { address, role: Role::Server(access) } => machine.listen(&address, &access).map_err(text),
+            Chardev::Socket { address, role: Role::Server { access, wait } } => {
+                machine.listen(&address, &access).map_err(text)?;
+                if wait {
+                    tracing::info!(%address, "waiting for a client");
+                    machine.await_client().map_err(text)?;
+                }
+                Ok(())
+            }
             Chardev::Socket { address, role: Role::Client { credentials, reconnect } } => {
                 machine.connect(address, credentials, reconnect).map_err(text)
             }

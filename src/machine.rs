@@ -148,6 +148,14 @@ impl Machine {
         self.server.listen(address, access).map(drop)
     }
 
+    /// Waits for a client of the latest address.
+    ///
+    /// # Errors
+    /// Waiting failed.
+    pub fn await_client(&mut self) -> io::Result<()> {
+        self.server.await_client()
+    }
+
     /// Serves QMP to whoever listens at `address`; with `credentials`, over TLS.
     ///
     /// # Errors

@@ -64,6 +64,21 @@ fn in_the_background_it_listens_before_the_command_returns_and_its_pidfile_goes_
 }
 
 #[test]
+fn with_wait_on_nothing_starts_before_a_client_is_there() {
+    let directory = directory();
+    let options = ["-qmp", "unix:q,server=on", "-qmp", "unix:r,server=on,wait=off"];
+    let mut child = start_with_monitor(directory.path(), &options);
+    let client = loop {
+        match QmpClient::open(&directory.path().join("q")) {
+            Ok(client) => break client,
+            Err(_) => assert!(child.try_wait().expect("a child").is_none(), "it has ended"),
+        }
+    };
+    use_and_quit(client);
+    assert!(wait(&mut child).expect("an end").success());
+}
+
+#[test]
 fn in_the_background_an_error_is_that_of_the_command() {
     let output = whystop().args(["--daemonize", "--blockdev", "nonsense,node-name=a"]).output().expect("it starts");
     assert_eq!(output.status.code(), Some(1));

@@ -123,6 +123,23 @@ impl EventLoop {
         session
     }
 
+    /// Accepts clients until one of the latest place is there. None is served before [`Self::run`].
+    pub(crate) fn await_client(&mut self) -> io::Result<()> {
+        let mut batch = Batch::new();
+        while self.places.last().is_some_and(|place| place.clients == 0) {
+            let timeout = self.rest_ends_at().map(|end| end.saturating_duration_since(Instant::now()));
+            self.poller.wait(timeout, &mut batch)?;
+            for ready in batch.iter() {
+                if let Source::Listener(index) = ready.source {
+                    self.accept(index as usize);
+                }
+            }
+            let now = Instant::now();
+            self.resume_listeners(|deadline| deadline <= now);
+        }
+        Ok(())
+    }
+
     /// Serves everybody until the notice to end.
     pub(crate) fn run(mut self, mut shared: Shared) -> io::Result<()> {
         let (mut batch, mut notices) = (Batch::new(), Vec::new());
@@ -165,10 +182,14 @@ impl EventLoop {
 
     /// When something happens by itself.
     fn deadline(&self) -> Option<Instant> {
-        let listeners = self.listeners.iter().filter_map(|(listener, _)| listener.deadline());
         let connectors = self.connectors.iter().filter_map(|(connector, _)| connector.deadline());
         let handshakes = self.handshakes.front().map(|(deadline, _)| *deadline);
-        listeners.chain(connectors).chain(handshakes).chain(self.delayed_until).chain(self.ends_at).min()
+        connectors.chain(self.rest_ends_at()).chain(handshakes).chain(self.delayed_until).chain(self.ends_at).min()
+    }
+
+    /// When a listener that rests goes on.
+    fn rest_ends_at(&self) -> Option<Instant> {
+        self.listeners.iter().filter_map(|(listener, _)| listener.deadline()).min()
     }
 
     fn keep_deadlines(&mut self, now: Instant) {
@@ -373,20 +394,44 @@ mod tests {
     use super::*;
     use sockets::Access;
     use std::os::unix::net::UnixStream;
+    use std::path::Path;
+    use std::thread;
+
+    fn event_loop() -> EventLoop {
+        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
+        let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
+        EventLoop::new(mailbox, broadcaster, Vec::new()).expect("epoll")
+    }
+
+    fn listener(path: &Path) -> Listener {
+        let sockets = sockets::Listener::bind(&Address::Unix(path.to_owned()), &Access::default());
+        Listener::new(sockets.expect("a free path").remove(0), None)
+    }
+
+    #[test]
+    fn a_client_that_is_awaited_has_come_to_the_latest_place() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = ["a", "b"].map(|name| directory.path().join(name));
+        let mut event_loop = event_loop();
+        for path in &paths {
+            event_loop.add_listeners([listener(path)], Options::default()).expect("epoll");
+        }
+        let _first = UnixStream::connect(&paths[0]).expect("it listens");
+        let waiting = thread::spawn(move || {
+            event_loop.await_client().expect("epoll");
+            event_loop.places[1].clients
+        });
+        let _latest = UnixStream::connect(&paths[1]).expect("it listens");
+        assert_eq!(waiting.join().expect("no panic"), 1);
+    }
 
     #[test]
     fn the_addresses_of_one_monitor_share_its_limit() {
         let directory = tempfile::tempdir().expect("a directory");
         let paths = ["a", "b"].map(|name| directory.path().join(name));
-        let listener = |path: &std::path::PathBuf| {
-            let sockets = sockets::Listener::bind(&Address::Unix(path.clone()), &Access::default());
-            Listener::new(sockets.expect("a free path").remove(0), None)
-        };
-        let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
-        let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
-        let mut event_loop = EventLoop::new(mailbox, broadcaster, Vec::new()).expect("epoll");
+        let mut event_loop = event_loop();
         let options = Options { max_clients: 1, ..Options::default() };
-        event_loop.add_listeners(paths.iter().map(listener), options).expect("epoll");
+        event_loop.add_listeners(paths.iter().map(|path| listener(path)), options).expect("epoll");
 
         let _clients = paths.each_ref().map(|path| UnixStream::connect(path).expect("it listens"));
         event_loop.accept(0);

@@ -90,6 +90,14 @@ impl Server {
         Ok(bound)
     }
 
+    /// Waits for a client of the address that was listened at last. It is served once the server runs.
+    ///
+    /// # Errors
+    /// Waiting failed.
+    pub fn await_client(&mut self) -> io::Result<()> {
+        self.event_loop.await_client()
+    }
+
     /// Connects to a client that listens at `address`; with `credentials`, over TLS. With an interval to `reconnect`, tries
     /// again and again whenever there is no connection.
     ///

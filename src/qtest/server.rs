@@ -58,10 +58,11 @@ impl Endpoint {
             Chardev::Socket { address, role: Role::Client { .. } } => {
                 Source::Peer(Peer::new(Remote::resolve(address, None)?.connect()?, None))
             }
-            Chardev::Socket { role: Role::Server(access), .. } if access.credentials().is_some() => {
+            Chardev::Socket { role: Role::Server { access, .. }, .. } if access.credentials().is_some() => {
                 return Err(invalid("'tls-creds' is not possible for qtest"));
             }
-            Chardev::Socket { address, role: Role::Server(access) } => {
+            // There is nothing to wait for: only the client makes the machine do anything.
+            Chardev::Socket { address, role: Role::Server { access, wait: _ } } => {
                 Source::Listeners(Listener::bind(&address, &access)?.into())
             }
         };
@@ -344,7 +345,10 @@ mod tests {
     fn one_client_after_another_is_served_where_the_server_listens() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("qtest");
-        let chardev = Chardev::Socket { address: Address::Unix(path.clone()), role: Role::Server(Access::default()) };
+        let chardev = Chardev::Socket {
+            address: Address::Unix(path.clone()),
+            role: Role::Server { access: Access::default(), wait: false },
+        };
         let handle = serve(Endpoint::open(chardev).expect("free"), Log::none(), Machine::new()).expect("threads");
         for _ in 0..2 {
             let mut client = Client(BufReader::new(UnixStream::connect(&path).expect("it listens")));

@@ -77,7 +77,6 @@ fn what_qtest_can_not_do_is_named() {
             (&["-qtest-log", "none"], "--qtest-log: there is no --qtest"),
             (&["-qtest", "unix:nowhere"], "--qtest: Failed to connect to nowhere: No such file or directory"),
             (&["-qtest", "pty"], "--qtest: 'pty' is not a valid char driver"),
-            (&["-qtest", "unix:q,server=on,wait=on"], "--qtest: 'wait=on' is not supported..."),
             (&["-qtest", "unix:q,reconnect-ms=1"], "--qtest: 'reconnect-ms' is not possible for qtest..."),
             (&["-qtest", "unix:q,server=on", "-qtest", "stdio"], "--qtest: there is one client of qtest"),
             (
@@ -335,8 +334,8 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
             (&["--monitor", "nonsense"], "--monitor: chardev 'nonsense' not found..."),
             (
                 &[
-                    &["--chardev", "socket,id=a,path=a,server=on", "--mon", "a,id=m"][..],
-                    &["--chardev", "socket,id=b,path=b,server=on", "--mon", "b,id=m"],
+                    &["--chardev", "socket,id=a,path=a,server=on,wait=off", "--mon", "a,id=m"][..],
+                    &["--chardev", "socket,id=b,path=b,server=on,wait=off", "--mon", "b,id=m"],
                 ]
                 .concat(),
                 "--monitor: Duplicate ID 'm' for monitor",
@@ -361,7 +360,7 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
 #[test]
 fn a_refused_command_leaves_nothing_behind() {
     let directory = directory();
-    refused(directory.path(), &["--pidfile", "pid", "-qmp", "unix:q,server=on", "--blockdev", "nonsense"]);
+    refused(directory.path(), &["--pidfile", "pid", "-qmp", "unix:q,server=on,wait=off", "--blockdev", "nonsense"]);
     let left: Vec<_> = fs::read_dir(directory.path()).expect("readable").collect();
     assert!(left.is_empty(), "{left:?}");
 }
