@@ -4,14 +4,13 @@
 //! after `block-export-del`: BLOCK_EXPORT_DELETED tells when its node is free.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use qapi_schema::block_export::{
     BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
     BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy, event,
 };
-use qapi_schema::sockets::{SocketAccess, SocketAddress, SocketAddressKind, SocketAddressLegacyKind};
+use qapi_schema::sockets::SocketAccess;
 use qapi_schema::{Client, Error};
 use sockets::Objects;
 
@@ -44,6 +43,16 @@ struct Export {
     shutting_down: bool,
 }
 
+/// The address, the access and the limits in the server's options, of which the schema has two forms.
+macro_rules! take_apart {
+    ($form:ident, $options:expr) => {{
+        let $form { addr, mode, group, allow_uid, allow_gid, tls_creds, handshake_max_seconds, max_connections } =
+            $options;
+        let access = SocketAccess { mode, group, allow_uid, allow_gid, tls_creds };
+        (Address::try_from(addr), access, Limits::new(handshake_max_seconds, max_connections))
+    }};
+}
+
 impl Exports {
     /// No exports, and no server. TLS credentials for one are found in `objects`.
     pub fn new(block: Arc<Block>, objects: Arc<Objects>) -> Self {
@@ -62,38 +71,24 @@ impl Exports {
     /// # Errors
     /// It runs already, or can't listen there.
     pub fn start_nbd_server(&self, options: NbdServerOptions) -> Result<(), Error> {
-        let NbdServerOptions {
-            addr,
-            mode,
-            group,
-            allow_uid,
-            allow_gid,
-            handshake_max_seconds,
-            max_connections,
-            tls_creds,
-        } = options;
+        let (address, access, limits) = take_apart!(NbdServerOptions, options);
+        self.start_server(&address?, access, limits)
+    }
+
+    fn start_server(&self, address: &Address, access: SocketAccess, limits: Limits) -> Result<(), Error> {
         let mut server = self.changes.lock();
         if server.is_some() {
             return Err(Error::generic("NBD server already running"));
         }
-        let address = addr.try_into()?;
-        let access =
-            Access::new(SocketAccess { mode, group, allow_uid, allow_gid, tls_creds }, &address, &self.objects)?;
-        let mut limits = Limits::default();
-        if let Some(seconds) = handshake_max_seconds {
-            limits.handshake = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
-        }
-        if let Some(connections) = max_connections {
-            limits.connections = (connections > 0).then_some(connections as usize);
-        }
+        let access = Access::new(access, address, &self.objects)?;
         // A name that the client gave goes before one that the service manager gave.
-        let handed_over = match &address {
+        let handed_over = match address {
             Address::Inherited(name) => self.client.take(name),
             Address::Unix(_) | Address::Abstract { .. } | Address::Inet(_) => None,
         };
         let started = match handed_over {
-            Some(socket) => Server::start_on(socket, &address, &access, limits),
-            None => Server::start(&address, &access, limits),
+            Some(socket) => Server::start_on(socket, address, &access, limits),
+            None => Server::start(address, &access, limits),
         };
         let started = started.map_err(|error| Error::generic(error.to_string()))?;
         for address in started.addresses() {
@@ -149,32 +144,8 @@ impl Exports {
 
 impl Commands for Exports {
     fn nbd_server_start(&self, arguments: NbdServerOptionsLegacy) -> Result<(), Error> {
-        let NbdServerOptionsLegacy {
-            addr,
-            mode,
-            group,
-            allow_uid,
-            allow_gid,
-            tls_creds,
-            handshake_max_seconds,
-            max_connections,
-        } = arguments;
-        let r#type = match addr.r#type {
-            SocketAddressLegacyKind::Inet(wrapper) => SocketAddressKind::Inet(wrapper.data),
-            SocketAddressLegacyKind::Unix(wrapper) => SocketAddressKind::Unix(wrapper.data),
-            SocketAddressLegacyKind::Fd(wrapper) => SocketAddressKind::Fd(wrapper.data),
-        };
-        let addr = SocketAddress { r#type };
-        self.start_nbd_server(NbdServerOptions {
-            addr,
-            mode,
-            group,
-            allow_uid,
-            allow_gid,
-            tls_creds,
-            handshake_max_seconds,
-            max_connections,
-        })
+        let (address, access, limits) = take_apart!(NbdServerOptionsLegacy, arguments);
+        self.start_server(&address?, access, limits)
     }
 
     fn nbd_server_stop(&self) -> Result<(), Error> {

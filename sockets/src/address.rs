@@ -4,7 +4,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use qapi_schema::Error;
-use qapi_schema::sockets::{FdSocketAddress, InetSocketAddress, SocketAddress, SocketAddressKind, UnixSocketAddress};
+use qapi_schema::sockets::{
+    FdSocketAddress, InetSocketAddress, SocketAddress, SocketAddressKind, SocketAddressLegacy, SocketAddressLegacyKind,
+    UnixSocketAddress,
+};
 
 /// The address of a stream socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +71,19 @@ impl TryFrom<SocketAddress> for Address {
             SocketAddressKind::Unix(unix) => Self::try_from(unix),
             SocketAddressKind::Fd(FdSocketAddress { str }) => Ok(Self::Inherited(str)),
         }
+    }
+}
+
+impl TryFrom<SocketAddressLegacy> for Address {
+    type Error = Error;
+
+    fn try_from(address: SocketAddressLegacy) -> Result<Self, Error> {
+        let r#type = match address.r#type {
+            SocketAddressLegacyKind::Inet(wrapper) => SocketAddressKind::Inet(wrapper.data),
+            SocketAddressLegacyKind::Unix(wrapper) => SocketAddressKind::Unix(wrapper.data),
+            SocketAddressLegacyKind::Fd(wrapper) => SocketAddressKind::Fd(wrapper.data),
+        };
+        SocketAddress { r#type }.try_into()
     }
 }
 

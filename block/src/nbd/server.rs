@@ -31,6 +31,19 @@ pub struct Limits {
     pub connections: Option<usize>,
 }
 
+impl Limits {
+    /// As the options have them: 0 for none, and what is not said is the default.
+    pub fn new(handshake_seconds: Option<u32>, max_connections: Option<u32>) -> Self {
+        let Self { handshake, connections } = Self::default();
+        let time = |seconds: u32| (seconds > 0).then(|| Duration::from_secs(seconds.into()));
+        let count = |most: u32| (most > 0).then_some(most as usize);
+        Self {
+            handshake: handshake_seconds.map_or(handshake, time),
+            connections: max_connections.map_or(connections, count),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { handshake: Some(Duration::from_secs(10)), connections: Some(100) }
