@@ -86,7 +86,22 @@ fn a_node_used_by_a_device_has_no_device_name_and_stays() {
     assert!(disk.read_only());
     block.remove_backend(&disk);
     assert_eq!((disks(&block).len(), nodes(&block)), (0, 1));
-    assert_eq!(device(&block, "b", OnError::default()).expect_err("none"), "Cannot find device='' nor node-name='b'");
+    assert_eq!(device(&block, "b", OnError::default()).expect_err("none"), "Cannot find drive or block node 'b'");
+}
+
+#[test]
+fn a_node_is_written_to_by_one_device_and_read_by_any() {
+    let (block, _) = block();
+    block.blockdev_add(node(json!({"driver": "null-co", "node-name": "a"}))).expect("added");
+    let disk = device(&block, "a", OnError::default()).expect("a disk");
+    let again = device(&block, "a", OnError::default()).expect_err("in use");
+    assert_eq!(again, "Block node 'a' is already written to by '/machine/disk'");
+    block.remove_backend(&disk);
+    block.remove_backend(&device(&block, "a", OnError::default()).expect("free again"));
+    block.blockdev_add(node(json!({"driver": "null-co", "node-name": "b", "read-only": true}))).expect("added");
+    for disk in [(); 2].map(|()| device(&block, "b", OnError::default()).expect("a reader")) {
+        block.remove_backend(&disk);
+    }
 }
 
 #[test]
