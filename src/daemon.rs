@@ -87,6 +87,9 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         Directive::Object if asked => {
             list("object types", &ObjectType::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>())
         }
+        Directive::Cpu if asked => Some(Ok("Any model will do: processors execute nothing.\n".into())),
+        Directive::Display if asked => list("display types", &["none"]),
+        Directive::Audio if asked => list("audio drivers", &["none"]),
         Directive::Accel if asked => list("accelerators", qtest::ACCELERATORS),
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
         Directive::Machine if asked => Some(Ok(device_help::machines())),

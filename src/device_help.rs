@@ -4,6 +4,8 @@ use hw::board::BOARDS;
 use hw::device::{BusKind, Property};
 use hw::types::{self, Type};
 use qapi_schema::Error;
+use qapi_schema::qom::ObjectPropertyInfo;
+use serde_json::Value;
 
 /// The machines there are.
 pub fn machines() -> String {
@@ -40,9 +42,21 @@ fn properties(driver: &str) -> Result<String, Error> {
     if of.properties.is_empty() {
         return Ok(format!("There are no options for {driver}.\n"));
     }
+    let setting = |property: &Property| format!("{}=<{}>", property.name, property.kind.type_name());
+    let width = of.properties.iter().map(|property| setting(property).len()).max().unwrap_or(0);
     let line = |property: &Property| {
-        let setting = format!("{}=<{}>", property.name, property.kind.type_name());
-        format!("  {setting:<30} - {}\n", property.description)
+        let default = ObjectPropertyInfo::from(property).default_value;
+        let default = default.map(|value| format!(" (default: {})", as_given(&value))).unwrap_or_default();
+        format!("  {:<width$} - {}{default}\n", setting(property), property.description)
     };
     Ok(format!("{driver} options:\n{}", of.properties.iter().map(line).collect::<String>()))
+}
+
+/// A value as one writes it behind the property's name.
+fn as_given(value: &Value) -> String {
+    match value.as_bool() {
+        Some(true) => "on".into(),
+        Some(false) => "off".into(),
+        None => value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned),
+    }
 }
