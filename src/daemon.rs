@@ -160,7 +160,12 @@ impl Setup {
     }
 
     fn carry_out_all(&mut self, given: &[Given]) -> Result<(), String> {
-        given.iter().try_for_each(|given| self.carry_out(given).map_err(|error| format!("{}: {error}", given.name())))
+        given.iter().try_for_each(|one| {
+            let is_only_one = given.iter().filter(|other| other.spec.directive == one.spec.directive).count() == 1;
+            // Which of several it is must be told.
+            let place = if is_only_one { one.name() } else { format!("{} {}", one.name(), one.value) };
+            self.carry_out(one).map_err(|error| format!("{place}: {error}"))
+        })
     }
 
     fn build(&mut self) -> Result<(), String> {

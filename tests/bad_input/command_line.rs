@@ -78,7 +78,7 @@ fn what_qtest_can_not_do_is_named() {
             (&["-qtest", "unix:nowhere"], "--qtest: Failed to connect to nowhere: No such file or directory"),
             (&["-qtest", "pty"], "--qtest: 'pty' is not a valid char driver"),
             (&["-qtest", "unix:q,reconnect-ms=1"], "--qtest: 'reconnect-ms' is not possible for qtest..."),
-            (&["-qtest", "unix:q,server=on", "-qtest", "stdio"], "--qtest: there is one client of qtest"),
+            (&["-qtest", "unix:q,server=on", "-qtest", "stdio"], "--qtest stdio: there is one client of qtest"),
             (
                 &["-qtest", "unix:q,server=on", "-qtest-log", "no/log"],
                 "--qtest-log: cannot create 'no/log': No such file or directory",
@@ -107,7 +107,10 @@ fn a_value_that_is_malformed_is_quoted() {
             (&["-drive", "if=none,file=a"], "--drive: Parameter 'format' is missing: ..."),
             (&["-drive", "if=none,file=none,format=raw"], "--drive: Could not open 'none': No such file or directory"),
             (&["-drive", "if=none,id=0,file=null-co://,format=raw"], "--drive: Parameter 'id' expects an identifier"),
-            (&["-drive", "if=none,id=d", "-drive", "if=none,id=d"], "--drive: Device with id 'd' already exists"),
+            (
+                &["-drive", "if=none,id=d", "-drive", "if=none,id=d"],
+                "--drive if=none,id=d: Device with id 'd' already exists",
+            ),
             (&["--chardev", "pty,id=c"], "--chardev: 'pty' is not a valid char driver name"),
             (&["--chardev", "socket,path=q"], "--chardev: Parameter 'id' is missing"),
             (
@@ -185,7 +188,7 @@ fn credentials_that_can_t_be_used_are_named() {
     );
     object_says(&format!("{},verify-peer=off", object("tls0", pki.path(), "client")), "'verify-peer=off' is for ...");
     let said = |options: &[&str], expected: &str| each_is_refused(directory().path(), &[(options, expected)]);
-    said(&["--object", &server, "--object", &server], "--object: Duplicate object 'tls0'");
+    said(&["--object", &server, "--object", &server], "--object ...: Duplicate object 'tls0'");
     said(&["-qmp", "unix:q,server=on,tls-creds=tls0"], "--qmp: No TLS credentials with id 'tls0'");
     let nbd = "addr.type=unix,addr.path=n,tls-creds=tls0";
     let client = object("tls0", pki.path(), "client");
@@ -338,12 +341,12 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
                     &["--chardev", "socket,id=b,path=b,server=on,wait=off", "--mon", "b,id=m"],
                 ]
                 .concat(),
-                "--monitor: Duplicate ID 'm' for monitor",
+                "--monitor b,id=m: Duplicate ID 'm' for monitor",
             ),
-            (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev: Duplicate chardev 'c'"),
+            (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev stdio,id=c: Duplicate chardev 'c'"),
             (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='' nor node-name='b'"),
-            (&[node, node].concat(), "--blockdev: Duplicate nodes with node-name='a'"),
-            (&[server, server].concat(), "--nbd-server: NBD server already running"),
+            (&[node, node].concat(), "--blockdev null-co,...: Duplicate nodes with node-name='a'"),
+            (&[server, server].concat(), "--nbd-server addr...: NBD server already running"),
             (&[&node[..], &["--export", "nbd,id=e,node-name=a"]].concat(), "--export: NBD server not running"),
             (
                 &[&server[..], &["--export", "nbd,id=e,node-name=b"]].concat(),

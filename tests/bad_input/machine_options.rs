@@ -44,3 +44,28 @@ fn a_device_that_can_t_be_plugged_in_is_refused() {
         ],
     );
 }
+
+#[test]
+fn which_of_several_options_is_wrong_is_told() {
+    const NODE: &str = "null-co,node-name=a";
+    const DISK: &str = "virtio-blk-device,drive=a";
+    const PANIC: &str = "no device can be placed at port 0x505: ...";
+    each_is_refused(
+        directory().path(),
+        &[
+            (&["-device", "pvpanic", "-device", "pvpanic,id=b"], &format!("--device pvpanic,id=b: {PANIC}")),
+            (&["-device", "ib700,id=a", "-device", "pvpanic,id=a"], "--device pvpanic,id=a: Duplicate device ID 'a'"),
+            (&["-device", "virtio-blk-device"], "--device: drive property not set"),
+            (&["-device", DISK], "--device: Cannot find drive or block node 'a'"),
+            (
+                &["-blockdev", NODE, "-device", DISK, "-device", "virtio-blk-device,drive=a,id=b"],
+                "--device virtio-blk-device,drive=a,id=b: Block node 'a' is already written to by \
+                 '/machine/peripheral-anon/device[0]'",
+            ),
+            (
+                &["-blockdev", NODE, "-blockdev", NODE],
+                "--blockdev null-co,node-name=a: Duplicate nodes with node-name='a'",
+            ),
+        ],
+    );
+}
