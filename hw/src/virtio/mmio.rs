@@ -27,7 +27,7 @@ use vm_memory::GuestMemoryMmap;
 
 use self::ring::{MOST_ENTRIES, Ring};
 use self::signals::Signals;
-use super::{Activation, Interrupt, VirtioDevice};
+use super::{Activation, VirtioDevice};
 use crate::irq::Line;
 
 mod ring;
@@ -105,16 +105,20 @@ impl Transport {
     /// Takes the device out of the slot, and resets it.
     pub fn unplug(&self) -> Option<Arc<dyn VirtioDevice>> {
         self.vm.transaction(|tx| {
-            self.reset(tx);
-            self.registers.lock().device.take()
+            let mut registers = self.registers.lock();
+            self.reset_registers(&mut registers, tx);
+            registers.device.take()
         })
     }
 
     /// Everything is as it was when the machine was made.
     pub fn reset(&self, tx: &mut Transaction<'_>) {
-        let mut registers = self.registers.lock();
+        self.reset_registers(&mut self.registers.lock(), tx);
+    }
+
+    fn reset_registers(&self, registers: &mut Registers, tx: &mut Transaction<'_>) {
         *registers = Registers { device: registers.device.take(), ..Registers::default() };
-        self.reset_device(&mut registers, tx);
+        self.reset_device(registers, tx);
     }
 
     /// What a driver does by writing 0 to the status (section 2.1.2), or with a page of 0.
@@ -245,9 +249,9 @@ impl Transport {
                     ram: self.ram.clone(),
                     queues,
                     features,
-                    interrupt: Arc::clone(&self.signals) as _,
+                    interrupt: self.signals.interrupt(),
                 }),
-                None => self.signals.broken(),
+                None => self.signals.interrupt().broken(),
             }
         }
     }
@@ -255,18 +259,17 @@ impl Transport {
 
 impl DeviceMmio for Transport {
     fn mmio_read(&self, _base: MmioAddress, offset: MmioAddressOffset, data: &mut [u8]) {
+        data.fill(0);
         if let Some(offset) = offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
-            data.fill(0);
             let device = self.registers.lock().device.clone();
             // Beyond its end it is all ones, as in QEMU.
             device.iter().for_each(|device| {
                 data.fill(0xff);
                 device.read_config(offset, data);
             });
-            return;
+        } else if let (Some(register), Ok(whole)) = (register(offset, data.len()), <&mut [u8; 4]>::try_from(data)) {
+            *whole = self.read(register).to_le_bytes();
         }
-        let value = register(offset, data.len()).map_or(0, |register| self.read(register));
-        data.copy_from_slice(&value.to_le_bytes()[..data.len()]);
     }
 
     fn mmio_write(&self, _base: MmioAddress, offset: MmioAddressOffset, data: &[u8]) {

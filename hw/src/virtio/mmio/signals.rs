@@ -1,5 +1,7 @@
 //! What a device tells its driver: status, interrupts, and that its configuration is another.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use virtio_bindings::virtio_config::{VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_NEEDS_RESET};
 use virtio_bindings::virtio_mmio::{VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING};
@@ -22,6 +24,8 @@ struct State {
     broken: bool,
     interrupt_status: u32,
     generation: u32,
+    /// How often the device was reset.
+    resets: u64,
 }
 
 impl Signals {
@@ -63,8 +67,13 @@ impl Signals {
     /// The configuration's generation goes on: a driver must not take it for the one it knows.
     pub(super) fn reset(&self) {
         let mut state = self.state.lock();
-        *state = State { generation: state.generation, ..State::default() };
+        *state = State { generation: state.generation, resets: state.resets + 1, ..State::default() };
         self.line.set(false);
+    }
+
+    /// The way of a device to its driver, until it is reset.
+    pub(super) fn interrupt(self: &Arc<Self>) -> Arc<dyn Interrupt> {
+        Arc::new(UntilReset { signals: Arc::clone(self), resets: self.state.lock().resets })
     }
 
     fn raise(&self, state: &mut State, causes: u32) {
@@ -75,24 +84,41 @@ impl Signals {
     }
 }
 
-impl Interrupt for Signals {
+/// What a device says on another thread while it is reset may come too late: it is not for the next driver.
+struct UntilReset {
+    signals: Arc<Signals>,
+    resets: u64,
+}
+
+impl UntilReset {
+    fn signal(&self, say: impl FnOnce(&Signals, &mut State)) {
+        let mut state = self.signals.state.lock();
+        if state.resets == self.resets {
+            say(&self.signals, &mut state);
+        }
+    }
+}
+
+impl Interrupt for UntilReset {
     fn used(&self, _queue: u16) {
-        self.raise(&mut self.state.lock(), VIRTIO_MMIO_INT_VRING);
+        self.signal(|signals, state| signals.raise(state, VIRTIO_MMIO_INT_VRING));
     }
 
     /// Raises both causes, as QEMU does.
     fn config_changed(&self) {
-        let mut state = self.state.lock();
-        state.generation = state.generation.wrapping_add(1);
-        self.raise(&mut state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+        self.signal(|signals, state| {
+            state.generation = state.generation.wrapping_add(1);
+            signals.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+        });
     }
 
     fn broken(&self) {
-        let mut state = self.state.lock();
-        state.broken = true;
-        if self.version == Version::Modern {
-            state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-            self.raise(&mut state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
-        }
+        self.signal(|signals, state| {
+            state.broken = true;
+            if signals.version == Version::Modern {
+                state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+                signals.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+            }
+        });
     }
 }

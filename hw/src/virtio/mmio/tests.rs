@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::irq::{Controller, Interceptor};
+use crate::virtio::Interrupt;
 use proptest::prelude::*;
 use qapi_schema::common::Timestamp;
 use qapi_schema::{Event, EventSink};
@@ -283,6 +284,22 @@ fn a_broken_device_needs_a_reset_and_says_so_if_it_can() {
 }
 
 #[test]
+fn what_a_device_says_once_it_was_reset_reaches_no_driver() {
+    let bench = Bench::new(Version::Modern);
+    bench.start_modern(1 << 32);
+    let late = bench.interrupt();
+    bench.write(VIRTIO_MMIO_STATUS, 0);
+    late.broken();
+    assert!(bench.start_modern(1 << 32));
+    late.used(0);
+    late.config_changed();
+    late.broken();
+    assert_eq!((bench.read(VIRTIO_MMIO_STATUS), bench.read(VIRTIO_MMIO_INTERRUPT_STATUS)), (15, 0));
+    bench.write(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    assert_eq!((&*bench.device.notified.lock(), bench.levels()), (&vec![0], vec![]));
+}
+
+#[test]
 fn a_queue_that_can_lie_nowhere_breaks_the_device() {
     let bench = Bench::new(Version::Modern);
     bench.write(VIRTIO_MMIO_QUEUE_SEL, 1);
@@ -309,9 +326,11 @@ fn the_configuration_is_read_and_written_in_any_width() {
 #[test]
 fn only_whole_registers_are_accessed() {
     let bench = Bench::new(Version::Modern);
-    let mut data = [1; 2];
-    bench.slot.mmio_read(MmioAddress(0), 0, &mut data);
-    assert_eq!(data, [0, 0]);
+    for length in [2, 8] {
+        let mut data = vec![1; length];
+        bench.slot.mmio_read(MmioAddress(0), 0, &mut data);
+        assert_eq!(data, vec![0; length]);
+    }
     bench.slot.mmio_write(MmioAddress(0), VIRTIO_MMIO_STATUS.into(), &[1]);
     assert_eq!((bench.read(VIRTIO_MMIO_STATUS), bench.read(2)), (0, 0));
 }
