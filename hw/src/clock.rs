@@ -11,8 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use vl::{Transaction, Vm};
 
-type Callback = Arc<dyn Fn() + Send + Sync>;
+type Callback = Arc<dyn Fn(Due<'_>) + Send + Sync>;
+
+/// By deadline, then by age of the timer.
+type Key = (u64, u64);
 
 /// A clock in nanoseconds since the machine was made. Register it as an observer of the VM.
 ///
@@ -32,8 +36,7 @@ struct State {
     /// The clock is gone: nothing fires any more.
     abandoned: bool,
     next_timer: u64,
-    /// By deadline, then by age of the timer.
-    armed: BTreeMap<(u64, u64), Callback>,
+    armed: BTreeMap<Key, Callback>,
 }
 
 enum Time {
@@ -59,10 +62,10 @@ impl State {
         self.armed.keys().next().map(|&(deadline, _)| deadline).filter(|_| self.running)
     }
 
-    /// Takes the next timer that is to fire until `end`.
-    fn due(&mut self, end: u64) -> Option<(u64, Callback)> {
-        let deadline = self.deadline().filter(|&deadline| deadline <= end)?;
-        self.armed.pop_first().map(|(_, callback)| (deadline, callback))
+    /// The next timer that is to fire until `end`.
+    fn due(&self, end: u64) -> Option<(Key, Callback)> {
+        let (key, callback) = self.armed.first_key_value().filter(|_| self.running)?;
+        (key.0 <= end).then(|| (*key, Arc::clone(callback)))
     }
 }
 
@@ -126,9 +129,29 @@ impl VirtualClock {
     /// A timer that is not armed. `fire` is called on the clock's thread or on the one that moves the clock, once each
     /// time that the timer was armed; it may arm the timer again.
     pub fn timer(&self, fire: impl Fn() + Send + Sync + 'static) -> Timer {
+        self.timer_calling(Arc::new(move |due: Due<'_>| {
+            if due.take() {
+                fire();
+            }
+        }))
+    }
+
+    /// The same for what happens to the guest: `fire` is called in a transaction of `vm`, which runs. A stop that is first
+    /// delays it, and one that a reset disarms is not heard of after it.
+    pub fn guest_timer(&self, vm: Arc<Vm>, fire: impl Fn(&mut Transaction<'_>) + Send + Sync + 'static) -> Timer {
+        self.timer_calling(Arc::new(move |due: Due<'_>| {
+            vm.transaction(|tx| {
+                if due.take() {
+                    fire(tx);
+                }
+            });
+        }))
+    }
+
+    fn timer_calling(&self, fire: Callback) -> Timer {
         let mut state = self.0.state.lock();
         state.next_timer += 1;
-        Timer { clock: Arc::clone(&self.0), id: state.next_timer, fire: Arc::new(fire) }
+        Timer { clock: Arc::clone(&self.0), id: state.next_timer, fire }
     }
 }
 
@@ -177,12 +200,12 @@ impl Shared {
         loop {
             let mut state = self.state.lock();
             let until = end(&state);
-            let Some((deadline, callback)) = state.due(until) else { return };
+            let Some((key, callback)) = state.due(until) else { return };
             if let Time::Driven(now) = &mut state.time {
-                *now = deadline.max(*now);
+                *now = key.0.max(*now);
             }
             drop(state);
-            callback();
+            callback(Due { clock: self, key });
         }
     }
 
@@ -201,6 +224,22 @@ impl Shared {
                 Some(_) | None => self.changed.wait(&mut state),
             }
         }
+    }
+}
+
+/// A timer that was found to be due. It stays armed until it is taken: its callback must try.
+struct Due<'a> {
+    clock: &'a Shared,
+    key: Key,
+}
+
+impl Due<'_> {
+    /// Returns whether it is to fire: it was not disarmed, nor the VM stopped, since it was found.
+    fn take(self) -> bool {
+        let mut state = self.clock.state.lock();
+        let taken = if state.running { state.armed.remove(&self.key) } else { None };
+        drop(state);
+        taken.is_some()
     }
 }
 

@@ -28,8 +28,7 @@ struct Ib700 {
 }
 
 fn plug(board: &Board, _: &Site<'_>) -> Result<Arc<dyn Device>, Error> {
-    let vm = board.vm().clone();
-    let timer = board.clock().timer(move || vm.watchdog_expired());
+    let timer = board.clock().guest_timer(board.vm().clone(), |tx| tx.watchdog_expired());
     let device = Arc::new(Ib700 { clock: board.clock().clone(), timer });
     let mapped = board.bus().map_ports(BASE, PORTS, device.clone());
     mapped.map_err(|error| taken(&format!("port {BASE:#x}"), error))?;
@@ -67,13 +66,15 @@ impl DevicePio for Ib700 {
 mod tests {
     use std::sync::Arc;
     use std::sync::mpsc::Receiver;
+    use std::thread;
 
     use crate::Board;
     use crate::board::microvm::MICROVM;
     use crate::board::tests::{add, board, heard};
     use proptest::prelude::*;
-    use qapi_schema::run_state::{Commands as _, ShutdownCause, WatchdogAction};
+    use qapi_schema::run_state::{Commands as _, RunState, ShutdownCause, WatchdogAction};
     use serde_json::json;
+    use vl::Transaction;
 
     const SECOND: u64 = 1_000_000_000;
 
@@ -107,6 +108,37 @@ mod tests {
         board.vm().reset_request(ShutdownCause::GuestReset).expect("reset");
         board.clock().advance_to(100 * SECOND);
         assert_eq!(heard(&events), ["RESET"]);
+    }
+
+    /// What is heard if this happens after the clock has come to the deadline, and before the watchdog is heard.
+    fn overtaken_by(what: impl FnOnce(&mut Transaction<'_>)) -> (Arc<Board>, Receiver<String>, Vec<String>) {
+        let (board, events) = watched();
+        board.bus().port_write(0x443, &[14]);
+        thread::scope(|scope| {
+            board.vm().transaction(|tx| {
+                scope.spawn(|| board.clock().advance_to(2 * SECOND));
+                while board.clock().now() < 2 * SECOND {
+                    thread::yield_now();
+                }
+                what(tx);
+            });
+        });
+        let heard = heard(&events);
+        (board, events, heard)
+    }
+
+    #[test]
+    fn a_guest_that_was_reset_is_not_taken_for_the_one_that_was_late() {
+        let (.., heard) = overtaken_by(|tx| tx.reset(ShutdownCause::GuestReset).expect("reset"));
+        assert_eq!(heard, ["RESET"]);
+    }
+
+    #[test]
+    fn it_expires_when_the_vm_goes_on_if_a_stop_was_first() {
+        let (board, events, heard) = overtaken_by(|tx| tx.vm_stop(RunState::Paused).expect("stopped"));
+        assert_eq!(heard, ["STOP"]);
+        board.vm().transaction(|tx| tx.vm_start()).expect("started");
+        assert_eq!([events.recv(), events.recv()], [Ok("RESUME".into()), Ok("WATCHDOG".into())]);
     }
 
     #[derive(Clone, Copy, Debug)]

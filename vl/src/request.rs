@@ -61,25 +61,7 @@ impl Vm {
 
     /// A watchdog expired.
     pub fn watchdog_expired(&self) {
-        self.request(|tx| {
-            let action = tx.actions().watchdog;
-            tx.emit(&event::Watchdog { action });
-            match action {
-                WatchdogAction::Reset => {
-                    // A guest whose state can't be lost is stopped, and its watchdog with it.
-                    let _ = tx.reset_or_shut_down(ShutdownCause::GuestReset);
-                }
-                WatchdogAction::Shutdown => tx.powerdown(),
-                // QEMU ends without a word here, which a client takes for a crash.
-                WatchdogAction::Poweroff => tx.end(End::of(ShutdownCause::GuestShutdown)),
-                WatchdogAction::Pause => tx.stop_live(RunState::Watchdog),
-                WatchdogAction::Debug => tracing::warn!("the guest's watchdog expired"),
-                WatchdogAction::None => {}
-                WatchdogAction::InjectNmi => {
-                    tx.nmi();
-                }
-            }
-        });
+        self.transaction(|tx| tx.watchdog_expired());
     }
 
     /// The guest shut down, or somebody on the host wants it to have: with the action *pause* the VM stops until a reset,
@@ -157,6 +139,30 @@ impl Vm {
 }
 
 impl Transaction<'_> {
+    /// A watchdog expired, see [`Vm::watchdog_expired`].
+    pub fn watchdog_expired(&mut self) {
+        if self.has_ended() {
+            return;
+        }
+        let action = self.actions().watchdog;
+        self.emit(&event::Watchdog { action });
+        match action {
+            WatchdogAction::Reset => {
+                // A guest whose state can't be lost is stopped, and its watchdog with it.
+                let _ = self.reset_or_shut_down(ShutdownCause::GuestReset);
+            }
+            WatchdogAction::Shutdown => self.powerdown(),
+            // QEMU ends without a word here, which a client takes for a crash.
+            WatchdogAction::Poweroff => self.end(End::of(ShutdownCause::GuestShutdown)),
+            WatchdogAction::Pause => self.stop_live(RunState::Watchdog),
+            WatchdogAction::Debug => tracing::warn!("the guest's watchdog expired"),
+            WatchdogAction::None => {}
+            WatchdogAction::InjectNmi => {
+                self.nmi();
+            }
+        }
+    }
+
     /// Stops the VM if it is live, in a state that may follow both live ones.
     fn stop_live(&mut self, to: RunState) {
         if let Err(illegal) = self.vm_stop(to) {
