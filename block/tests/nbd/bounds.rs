@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::net::Shutdown;
 use std::thread;
 
-use block::nbd::protocol::{NBD_CMD_FLUSH, NBD_CMD_READ};
+use block::nbd::protocol::{NBD_CMD_DISC, NBD_CMD_FLUSH, NBD_CMD_READ};
 use block::nbd::transmission::{ReplyHeader, RequestHeader};
 use block::request::Operation;
 
@@ -18,6 +19,10 @@ const PAYLOAD: usize = 64 * MIB;
 
 fn flush(cookie: u64) -> [u8; RequestHeader::SIZE] {
     RequestHeader { flags: 0, command: NBD_CMD_FLUSH, cookie, offset: 0, length: 0 }.encode()
+}
+
+fn disconnect() -> [u8; RequestHeader::SIZE] {
+    RequestHeader { flags: 0, command: NBD_CMD_DISC, cookie: 0, offset: 0, length: 0 }.encode()
 }
 
 fn read(cookie: u64, length: usize) -> [u8; RequestHeader::SIZE] {
@@ -38,6 +43,23 @@ fn no_more_than_128_requests_are_unanswered() {
         replies.next_reply().expect("answered").result.expect("flushed");
     }
     assert_eq!(disk.most(), REQUESTS);
+}
+
+/// It says farewell with more outstanding than may be unanswered, and listens only then.
+#[test]
+fn a_client_that_has_said_all_it_has_to_say_is_answered() {
+    const LENGTH: usize = 64 << 10;
+    let disk = Memory::new(LENGTH);
+    let server = TestServer::serving(&disk);
+    let mut stream = server.connect_raw_to("disk");
+    for cookie in 0..2 * REQUESTS as u64 {
+        stream.write_all(&read(cookie, LENGTH)).expect("sent");
+    }
+    stream.write_all(&disconnect()).expect("sent");
+    stream.shutdown(Shutdown::Write).expect("half closed");
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).expect("received");
+    assert_eq!(received.len(), 2 * REQUESTS * (ReplyHeader::SIZE + LENGTH));
 }
 
 #[test]

@@ -182,8 +182,9 @@ impl Outbox {
             self.flush_locked(&mut state);
         }
         while state.flow != Flow::Closed && !state.has_room(payload) {
-            let happened = self.wait(&mut state, Awaited::Room { payload }, PollFlags::RDHUP);
-            if happened.intersects(PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR) {
+            // One that has only ceased to send may still listen.
+            let happened = self.wait(&mut state, Awaited::Room { payload }, PollFlags::empty());
+            if happened.intersects(PollFlags::HUP | PollFlags::ERR) {
                 return Err(Gone);
             }
         }
