@@ -1,12 +1,11 @@
 //! File descriptors that the process was started with, known by number.
 
-use std::fs;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 
 use nix::unistd::close;
 use qapi_schema::{Error, Members};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use sockets::inherited::descriptor;
 
 /// What `-add-fd` takes.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,35 +30,21 @@ impl AddFd {
 
 /// Takes a descriptor: the number is free afterwards.
 ///
-/// Those that this program has opened itself close on exec, and those that it was started with do not: that tells them
-/// apart.
-///
 /// # Errors
 /// It is none that the process was started with.
 pub fn take(number: RawFd) -> Result<OwnedFd, Error> {
     if (0..=2).contains(&number) {
         return Err(Error::generic("fd cannot be a standard I/O stream"));
     }
-    if !is_inherited(number).unwrap_or(false) {
-        return Err(Error::generic(format!("fd {number} is not valid or already in use")));
-    }
-    let refused = |error: io::Error| Error::generic(format!("fd {number} cannot be taken: {error}"));
-    let taken = copy(number).map_err(refused)?;
+    let refused = |error: io::Error| {
+        let is_none = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput);
+        let why =
+            if is_none { "is not valid or already in use".to_owned() } else { format!("cannot be taken: {error}") };
+        Error::generic(format!("fd {number} {why}"))
+    };
+    let taken = descriptor(number).map_err(refused)?;
     close(number).map_err(|error| refused(error.into()))?;
     Ok(taken)
-}
-
-fn is_inherited(number: RawFd) -> io::Result<bool> {
-    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
-    let information = fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
-    let flags = information.lines().find_map(|line| line.strip_prefix("flags:"));
-    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
-    Ok(flags.is_some_and(|flags| flags & CLOSE_ON_EXEC == 0))
-}
-
-/// The process asks itself as if it were another: whoever has only a number can't be sure of the descriptor.
-fn copy(number: RawFd) -> io::Result<OwnedFd> {
-    Ok(pidfd_getfd(pidfd_open(getpid(), PidfdFlags::empty())?, number, PidfdGetfdFlags::empty())?)
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! Sockets that the process was started with: socket activation as of `sd_listen_fds(3)`, and plain numbers.
+//! What the process was started with: sockets, by activation as of `sd_listen_fds(3)`, and descriptors by their numbers.
 //!
 //! Every use is of a copy, so that a server can be stopped and started again on the same socket, as it is with systemd:
 //! the socket belongs to who created it, and outlives the server.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::process;
 
 use rustix::fs::{FileType, fstat};
-use rustix::io::Errno;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 
 use crate::error::{invalid, within};
@@ -23,9 +23,11 @@ pub(crate) fn socket(name: &str) -> io::Result<OwnedFd> {
         Ok(number) => number,
         Err(_) => find(name, &|key| env::var(key).ok(), process::id()).map_err(|message| invalid(&message))?,
     };
-    let socket = copy(number).map_err(|error| match error {
-        Errno::BADF => invalid(&format!("File descriptor '{number}' is not open")),
-        error => within(format_args!("File descriptor '{number}'"), &error.into()),
+    let socket = descriptor(number).map_err(|error| {
+        if error.kind() == io::ErrorKind::NotFound {
+            return invalid(&format!("File descriptor '{number}' is not open"));
+        }
+        within(format_args!("File descriptor '{number}'"), &error)
     })?;
     if FileType::from_raw_mode(fstat(&socket)?.st_mode) != FileType::Socket {
         return Err(invalid(&format!("File descriptor '{number}' is not a socket")));
@@ -33,13 +35,24 @@ pub(crate) fn socket(name: &str) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// The process asks itself, as if it were another, for there is no other way to a descriptor that it only knows by
-/// number and cannot be sure of.
-fn copy(number: RawFd) -> Result<OwnedFd, Errno> {
-    if number < 0 {
-        return Err(Errno::BADF);
+/// A copy of the descriptor of this number, if it is one that the process was started with.
+///
+/// Those that it has opened itself close on exec: that tells them apart. Otherwise who may name a socket could take a
+/// server its own.
+///
+/// # Errors
+/// `NotFound`: there is no such descriptor. `InvalidInput`: the process has opened it itself.
+pub fn descriptor(number: RawFd) -> io::Result<OwnedFd> {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let information = fs::read_to_string(format!("/proc/self/fdinfo/{number}"))?;
+    let flags = information.lines().find_map(|line| line.strip_prefix("flags:"));
+    let flags = flags.and_then(|flags| u32::from_str_radix(flags.trim(), 8).ok());
+    if flags.is_none_or(|flags| flags & CLOSE_ON_EXEC != 0) {
+        return Err(invalid("it is not one that the process was started with"));
     }
-    pidfd_getfd(pidfd_open(getpid(), PidfdFlags::empty())?, number, PidfdGetfdFlags::empty())
+    // The process asks itself, as if it were another, for there is no other way to a descriptor that it only knows by
+    // number and cannot be sure of.
+    Ok(pidfd_getfd(pidfd_open(getpid(), PidfdFlags::empty())?, number, PidfdGetfdFlags::empty())?)
 }
 
 /// The number of the socket of this name, or why there is none.
@@ -67,6 +80,8 @@ mod tests {
     use std::fs::File;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixListener;
+
+    use rustix::io::{FdFlags, fcntl_setfd};
 
     fn found(name: &str, environment: &[(&str, &str)]) -> Result<RawFd, String> {
         let variable =
@@ -99,9 +114,14 @@ mod tests {
         let directory = tempfile::tempdir().expect("directory");
         let listener = UnixListener::bind(directory.path().join("q")).expect("listens");
         let number = listener.as_raw_fd().to_string();
+        let own = socket(&number).expect_err("our own");
+        let expected = format!("File descriptor '{number}': it is not one that the process was started with");
+        assert_eq!(own.to_string(), expected);
+        fcntl_setfd(&listener, FdFlags::empty()).expect("a flag");
         socket(&number).expect("a socket");
         socket(&number).expect("once more");
         let file = File::open("/dev/null").expect("a file");
+        fcntl_setfd(&file, FdFlags::empty()).expect("a flag");
         let refused = socket(&file.as_raw_fd().to_string()).expect_err("a file");
         assert_eq!(refused.to_string(), format!("File descriptor '{}' is not a socket", file.as_raw_fd()));
         assert_eq!(socket("123456").expect_err("none").to_string(), "File descriptor '123456' is not open");

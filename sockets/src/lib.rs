@@ -21,7 +21,7 @@ mod account;
 mod address;
 mod error;
 mod gate;
-mod inherited;
+pub mod inherited;
 mod listener;
 mod objects;
 mod remote;

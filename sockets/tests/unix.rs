@@ -11,6 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use qapi_schema::sockets::{Accounts, SocketAccess};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::SocketFlags;
 use rustix::process::{getgid, getuid};
 use sockets::{Access, Address, Listener, Objects, Remote};
@@ -181,6 +182,8 @@ fn a_socket_of_who_started_the_process_is_used_again_and_again() {
     let (_directory, path) = place();
     let owner = UnixListener::bind(&path).expect("listens");
     let address = Address::Inherited(owner.as_raw_fd().to_string());
+    bind_for(&address, NOBODY_ELSE).expect_err("it is this process that has started it");
+    fcntl_setfd(&owner, FdFlags::empty()).expect("a flag");
     for _ in 0..2 {
         let listeners = bind_for(&address, NOBODY_ELSE).expect("it is there");
         let _client = UnixStream::connect(&path).expect("it listens");
@@ -188,6 +191,7 @@ fn a_socket_of_who_started_the_process_is_used_again_and_again() {
     }
     assert!(path.exists());
     let connected = UnixStream::connect(&path).expect("it listens");
+    fcntl_setfd(&connected, FdFlags::empty()).expect("a flag");
     let refused =
         bind_for(&Address::Inherited(connected.as_raw_fd().to_string()), NOBODY_ELSE).expect_err("no listener");
     assert!(refused.to_string().ends_with("does not listen"), "{refused}");
