@@ -9,7 +9,8 @@ use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{set_ipv6_v6only, set_socket_reuseaddr, socket_acceptconn, socket_type};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, getsockname, listen, socket_with,
+    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, getsockname, listen, shutdown,
+    socket_with,
 };
 
 use crate::access::Access;
@@ -35,7 +36,7 @@ pub struct Listener {
     gate: Gate,
     /// What accepted sockets are to have.
     tcp: Option<TcpOptions>,
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 impl Listener {
@@ -80,8 +81,17 @@ impl Listener {
         Ok(Self { tcp, ..Self::one(socket, None, address, access) })
     }
 
+    /// Nobody connects any more, and the socket's file is gone, whoever still waits at this: his wait ends.
+    pub fn close(&self) {
+        // One that does not listen any more is as it should be.
+        let _ = shutdown(&self.socket, Shutdown::Both);
+        if let Some(file) = &self.file {
+            file.remove();
+        }
+    }
+
     fn one(socket: OwnedFd, file: Option<SocketFile>, address: &Address, access: &Access) -> Self {
-        Self { socket, address: address.clone(), gate: Gate::new(address, access), tcp: None, _file: file }
+        Self { socket, address: address.clone(), gate: Gate::new(address, access), tcp: None, file }
     }
 
     /// On the first port that is free.
@@ -125,7 +135,7 @@ impl Listener {
         let bound = SocketAddr::try_from(getsockname(&socket)?)?;
         let address = Address::inet(bound.ip().to_string(), bound.port());
         let tcp = Some(TcpOptions { keep_alive: true, nodelay: inet.nodelay });
-        Ok((Self { socket, address, gate: Gate::Open, tcp, _file: None }, bound.port()))
+        Ok((Self { socket, address, gate: Gate::Open, tcp, file: None }, bound.port()))
     }
 
     /// Where it listens, with the port it was given.

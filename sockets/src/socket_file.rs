@@ -70,6 +70,14 @@ impl SocketFile {
         if self.is_ours() { Ok(()) } else { Err(taken()) }
     }
 
+    /// Removes the file, if it is still ours.
+    pub(crate) fn remove(&self) {
+        if self.is_ours() {
+            // It may be gone by now, and nobody is left to tell of another failure.
+            let _ = unlink(&self.path);
+        }
+    }
+
     fn is_ours(&self) -> bool {
         lstat(&self.path).is_ok_and(|stat| Identity::of(&stat) == self.identity)
     }
@@ -108,9 +116,6 @@ impl Identity {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_ours() {
-            // It may be gone by now, and nobody is left to tell of another failure.
-            let _ = unlink(&self.path);
-        }
+        self.remove();
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hw::irq::Interceptor;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{Errno, fcntl_dupfd_cloexec, read, retry_on_intr};
-use rustix::net::{Shutdown, SocketFlags, shutdown};
+use rustix::net::SocketFlags;
 use sockets::{Listener, Remote};
 
 use super::lines::{Line, Lines};
@@ -79,10 +79,7 @@ pub struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.outbox.end();
-        for listener in self.listeners.iter().flat_map(|listeners| listeners.iter()) {
-            // Ends the wait for clients.
-            let _ = shutdown(listener, Shutdown::Both);
-        }
+        self.listeners.iter().flat_map(|listeners| listeners.iter()).for_each(Listener::close);
     }
 }
 
@@ -359,6 +356,7 @@ mod tests {
         client.send("endianness\n");
         assert_eq!(client.line(), "OK little");
         drop(handle);
+        assert!(!path.exists(), "the socket's file is left behind");
         assert!(client.is_left_alone());
     }
 
