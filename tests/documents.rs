@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/cover-letter.md",
     "docs/benchmarks.md",
     "docs/embedding.md",
+    "docs/machine.md",
     "docs/systemd.md",
 ];
 
