@@ -3,8 +3,10 @@
 //! be notified of.
 //!
 //! ```text
-//!  kick -> device (leader) -> ring -> chain -> command -> job -> Disk::submit -> job -> life: guest memory, used ring
-//!                                                                any thread
+//!  kick --> device --> ring --> chain --> command --> job --> Disk::submit
+//!          (leader)                                               |
+//!                                                                 v any thread
+//!               used ring <-- life: guest memory <-- job <--------+
 //! ```
 //!
 //! - [`options`], [`config`]: what the device is, and what it says of itself.

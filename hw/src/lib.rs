@@ -1,6 +1,20 @@
 //! A machine's hardware, without a processor: what a guest reaches by loads, stores and port I/O.
 //!
-//! An access goes down this list, an interrupt comes up again:
+//! ```text
+//!   qtest, or a vCPU's exit                        Interceptor: qtest, or an injection
+//!             |                                                  ^
+//!             v                                                  |
+//!            Bus --> RAM                                  irq::Controller
+//!             |                                                  ^
+//!             +--> power, pvpanic, ib700 <-- clock               | irq::Line, of power, too
+//!             |          |                                       |
+//!             |          +--> vl::Vm: events, actions, stops     |
+//!             |                                                  |
+//!             +--> virtio::mmio, a slot -------------------------+
+//!                        |        ^
+//!                        v        | used, broken, config changed
+//!                  a VirtioDevice, such as block::virtio_blk
+//! ```
 //!
 //! - [`board`]: which machines there are, and one of them built; devices come and go.
 //! - [`bus`]: guest memory and the two address spaces; who answers at an address.
@@ -10,6 +24,7 @@
 //! - [`clock`]: the virtual clock and its timers.
 //!
 //! What clients see of it: [`types`] of objects, [`device`]s with their properties, and the tree of objects, [`qom`].
+//! What is at which address is in `docs/machine.md`, and `examples/machine.rs` embeds a board.
 
 pub mod board;
 pub mod bus;
