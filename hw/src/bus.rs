@@ -1,8 +1,8 @@
 //! Guest memory and the two address spaces: memory with memory-mapped I/O, and ports.
 //!
 //! An access of any length is carried out piece by piece. RAM takes what lies in it; of the rest a piece is at most
-//! [`WIDEST`] bytes, naturally aligned, and within one device, as a processor would do it. What nobody answers reads as
-//! all ones from a port, as zeroes from memory, and is dropped if written.
+//! [`WIDEST`] bytes and naturally aligned, as a processor would do it; in memory it lies within one device. What nobody
+//! answers reads as all ones from a port, as zeroes from memory, and is dropped if written.
 
 use std::sync::Arc;
 
@@ -114,8 +114,10 @@ impl Bus {
         }
     }
 
-    /// Reads from ports. Ports wrap around.
+    /// Reads from ports. Beyond the last there is nothing, not even a bus that floats high.
     pub fn port_read(&self, port: u16, data: &mut [u8]) {
+        let (data, beyond) = data.split_at_mut(data.len().min(ports_from(port)));
+        beyond.fill(0);
         let (mut port, mut rest) = (port, data);
         while !rest.is_empty() {
             let (piece, found) = self.pio_at(port, rest.len());
@@ -128,9 +130,9 @@ impl Bus {
         }
     }
 
-    /// Writes to ports. Ports wrap around.
+    /// Writes to ports. What goes beyond the last is lost.
     pub fn port_write(&self, port: u16, data: &[u8]) {
-        let (mut port, mut rest) = (port, data);
+        let (mut port, mut rest) = (port, &data[..data.len().min(ports_from(port))]);
         while !rest.is_empty() {
             let (piece, found) = self.pio_at(port, rest.len());
             if let Some((base, device)) = found {
@@ -149,12 +151,13 @@ impl Bus {
         })
     }
 
+    /// An access to ports is that of the first one's device, also where it goes beyond it, as in QEMU.
     fn pio_at(&self, port: u16, length: usize) -> (usize, Option<(PioAddress, Pio)>) {
-        piece(port.into(), length, |piece| {
-            let devices = self.ports.read();
-            let found = devices.check_access(PioAddress(port), piece).ok();
-            found.map(|(range, device)| (range.base(), Arc::clone(device)))
-        })
+        let devices = self.ports.read();
+        let found = devices.check_access(PioAddress(port), 1).ok();
+        let found = found.map(|(range, device)| (range.base(), Arc::clone(device)));
+        let offset = found.as_ref().map_or(port, |(base, _)| port - base.0);
+        (natural(offset.into(), length), found)
     }
 
     /// The RAM at an address: where in it, and how much of `length` bytes lies in it.
@@ -166,16 +169,26 @@ impl Bus {
     }
 }
 
+/// How many ports there are from this one on.
+fn ports_from(port: u16) -> usize {
+    usize::from(u16::MAX - port) + 1
+}
+
 /// How many of `length` bytes the next piece at an address takes, and who answers for all of it.
 fn piece<D>(address: u64, length: usize, device: impl Fn(usize) -> Option<D>) -> (usize, Option<D>) {
-    let alignment = if address == 0 { WIDEST } else { 1 << address.trailing_zeros().min(WIDEST.ilog2()) };
-    let mut piece = 1 << length.min(alignment).ilog2();
+    let mut piece = natural(address, length);
     loop {
         match device(piece) {
             None if piece > 1 => piece /= 2,
             found => return (piece, found),
         }
     }
+}
+
+/// The most of `length` bytes that are accessed at once at an address.
+fn natural(address: u64, length: usize) -> usize {
+    let alignment = if address == 0 { WIDEST } else { 1 << address.trailing_zeros().min(WIDEST.ilog2()) };
+    1 << length.min(alignment).ilog2()
 }
 
 #[cfg(test)]
@@ -254,15 +267,22 @@ mod tests {
     }
 
     #[test]
-    fn ports_without_a_device_read_as_ones() {
+    fn an_access_to_ports_is_that_of_the_first() {
         let (bus, echo) = bus();
         let mut data = [0; 4];
         bus.port_read(0x504, &mut data);
-        assert_eq!((data, echo.asked()), ([0xff, 5, 0xff, 0xff], vec!["r1 505+0".into()]));
-        bus.port_write(0xffff, &[0; 4]);
+        assert_eq!((data, echo.asked()), ([0xff; 4], vec![]), "ports without a device read as ones");
+        bus.port_read(0x505, &mut data);
+        assert_eq!((data, echo.asked()), ([5, 6, 7, 8], vec!["r4 505+0".into()]));
+        bus.port_read(0x503, &mut data[..2]);
+        assert_eq!((&data[..2], echo.asked()), (&[0xff; 2][..], vec![]));
         bus.unmap_ports(0x505);
         bus.port_read(0x505, &mut data);
         assert_eq!(data, [0xff; 4]);
+        bus.map_ports(0, 1, echo.clone()).expect("free");
+        bus.port_write(0xffff, &[0; 4]);
+        bus.port_read(0xffff, &mut data);
+        assert_eq!((data, echo.asked()), ([0xff, 0, 0, 0], vec![]), "there are no ports beyond the last");
     }
 
     #[test]

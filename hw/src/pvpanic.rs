@@ -121,7 +121,7 @@ mod tests {
             board.bus().port_read(port, &mut data);
             data
         };
-        assert_eq!((read(0x505), read(0x600)), ([7, 0xff], [1, 0xff]));
+        assert_eq!((read(0x505), read(0x600)), ([7, 7], [1, 1]));
     }
 
     #[test]
