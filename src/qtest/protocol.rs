@@ -217,7 +217,7 @@ impl<'a> Command<'a> {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(line: &'a [u8]) -> Result<Self, Refusal<'a>> {
-        let mut words = Words(line);
+        let mut words = Words(Some(line));
         let name = words.next().unwrap_or_default();
         let command = match name {
             b"clock_step" => Self::ClockStep(words.next().map(|word| signed("NS", word)).transpose()?),
@@ -259,22 +259,26 @@ impl<'a> Command<'a> {
             }
             _ => return Err(Refusal::Unknown(name)),
         };
-        words.next().map_or(Ok(command), |word| Err(Refusal::Unexpected(word)))
+        let more = words.find(|word| !word.is_empty());
+        more.map_or(Ok(command), |word| Err(Refusal::Unexpected(word)))
     }
 }
 
-/// The words of a line that are left.
-struct Words<'a>(&'a [u8]);
+/// The words of a line that are left. As in QEMU there is one between any two spaces, and be it empty.
+struct Words<'a>(Option<&'a [u8]>);
+
+impl<'a> Iterator for Words<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let line = self.0?;
+        let end = memchr::memchr(b' ', line);
+        self.0 = end.map(|end| &line[end + 1..]);
+        Some(&line[..end.unwrap_or(line.len())])
+    }
+}
 
 impl<'a> Words<'a> {
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let rest = self.0.trim_ascii_start();
-        let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
-        let (word, rest) = rest.split_at(end);
-        self.0 = rest;
-        Some(word).filter(|word| !word.is_empty())
-    }
-
     fn required(&mut self, what: &'static str) -> Result<&'a [u8], Refusal<'a>> {
         self.next().ok_or(Refusal::Missing(what))
     }
@@ -450,7 +454,7 @@ mod tests {
             ("set_irq_in d n -1 -2", Command::SetInput { path: "d", name: Some("n"), number: -1, level: -2 }),
             ("endianness", Command::Endianness),
             ("module_load accel- qtest", Command::LoadModule),
-            (" \tendianness\r", Command::Endianness),
+            ("endianness  ", Command::Endianness),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Ok(command), "{line}");
         }
@@ -461,7 +465,12 @@ mod tests {
         for (line, answer) in [
             ("", "FAIL Unknown command ''"),
             ("frob 1", "FAIL Unknown command 'frob'"),
+            (" endianness", "FAIL Unknown command ''"),
+            ("\tendianness", "FAIL Unknown command '\\tendianness'"),
+            ("endianness\r", "FAIL Unknown command 'endianness\\r'"),
             ("readb", "FAIL ADDR is missing"),
+            ("readb  1", "FAIL ADDR '' is not a number of 64 bits"),
+            ("readb 1\r", "FAIL ADDR '1\\r' is not a number of 64 bits"),
             ("writel 0", "FAIL VALUE is missing"),
             ("readb 1 2", "FAIL '2' is unexpected"),
             ("readb 0x", "FAIL ADDR '0x' is not a number of 64 bits"),
