@@ -33,13 +33,12 @@ use std::io;
 use std::sync::Arc;
 
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_FLUSH};
-use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::Queue;
 use vl::Transaction;
 use vm_memory::GuestMemoryMmap;
 
 use crate::disk::Disk;
-use config::{CONFIG_SIZE, WRITEBACK, has};
+use config::{WRITEBACK, has};
 use device::Device;
 use life::Life;
 pub use options::{Geometry, VirtioBlkOptions};
@@ -83,7 +82,7 @@ impl VirtioBlk {
     }
 
     /// The configuration space.
-    pub fn config(&self) -> [u8; CONFIG_SIZE] {
+    pub fn config(&self) -> Vec<u8> {
         // A disk whose size can't be had is empty.
         let length = self.device.disk().length().unwrap_or(0);
         config::space(self.device.options(), length, self.device.writeback())
@@ -114,8 +113,7 @@ impl VirtioBlk {
         if !has(features, VIRTIO_BLK_F_CONFIG_WCE) {
             self.device.set_writeback(has(features, VIRTIO_BLK_F_FLUSH));
         }
-        let event_idx = has(features, VIRTIO_RING_F_EVENT_IDX);
-        self.device.start(Life::new(memory, queues, event_idx, notifier));
+        self.device.start(Life::new(memory, queues, features, notifier));
     }
 
     /// The driver says that there is something on the available ring of a queue. Never waits for the disk.

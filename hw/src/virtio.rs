@@ -24,7 +24,7 @@ pub trait VirtioDevice: Send + Sync {
     /// The size of each queue as long as the driver chooses none.
     fn queue_sizes(&self) -> Vec<u16>;
 
-    /// Reads from the configuration space (section 2.5). What lies beyond its end is left as it is.
+    /// Reads from the configuration space (section 2.5). An access that goes beyond its end leaves all of `data` as it is.
     fn read_config(&self, offset: u64, data: &mut [u8]);
 
     /// Writes to the configuration space. What can't be written is left as it is.

@@ -4,14 +4,14 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_GEOMETRY,
     VIRTIO_BLK_F_MQ, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES,
 };
-use virtio_bindings::virtio_config::VIRTIO_F_VERSION_1;
+use virtio_bindings::virtio_config::{VIRTIO_F_NOTIFY_ON_EMPTY, VIRTIO_F_VERSION_1};
 use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VIRTIO_RING_F_INDIRECT_DESC};
 
 use super::command::SECTOR;
 use super::options::{Geometry, VirtioBlkOptions};
 
-/// Bytes of the configuration space.
-pub const CONFIG_SIZE: usize = 60;
+/// Bytes of the configuration space, if all of it is there.
+const CONFIG_SIZE: usize = 57;
 
 /// Where the guest changes `writeback`.
 pub(super) const WRITEBACK: usize = 32;
@@ -34,6 +34,7 @@ pub(super) fn features(options: &VirtioBlkOptions, read_only: bool, writeback: b
         (VIRTIO_BLK_F_MQ, options.num_queues > 1),
         (VIRTIO_BLK_F_DISCARD, options.discard),
         (VIRTIO_BLK_F_WRITE_ZEROES, options.write_zeroes),
+        (VIRTIO_F_NOTIFY_ON_EMPTY, !options.version_1),
         (VIRTIO_RING_F_INDIRECT_DESC, options.indirect_desc),
         (VIRTIO_RING_F_EVENT_IDX, options.event_idx),
         (VIRTIO_F_VERSION_1, options.version_1),
@@ -41,11 +42,16 @@ pub(super) fn features(options: &VirtioBlkOptions, read_only: bool, writeback: b
     offered.into_iter().filter(|(_, is)| *is).fold(0, |features, (feature, _)| features | 1 << feature)
 }
 
-/// The configuration space of a disk of `length` bytes.
-pub(super) fn space(options: &VirtioBlkOptions, length: u64, writeback: bool) -> [u8; CONFIG_SIZE] {
+/// The configuration space of a disk of `length` bytes. It ends with the last field of a feature that is offered.
+pub(super) fn space(options: &VirtioBlkOptions, length: u64, writeback: bool) -> Vec<u8> {
     let block = options.logical_block_size;
     let geometry = geometry(options, length);
-    let mut space = [0; CONFIG_SIZE];
+    let end = match (options.discard, options.write_zeroes) {
+        (_, true) => CONFIG_SIZE,
+        (true, false) => 48,
+        (false, false) => 36,
+    };
+    let mut space = vec![0; end];
     let mut put = |at: usize, bytes: &[u8]| space[at..at + bytes.len()].copy_from_slice(bytes);
     put(0, &(length / SECTOR).to_le_bytes());
     let buffers = if options.seg_max_adjust { u32::from(options.queue_size) } else { 128 };

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
+use virtio_bindings::virtio_config::VIRTIO_F_NOTIFY_ON_EMPTY;
+use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{Queue, QueueT};
 use vm_memory::GuestMemoryMmap;
 
 use super::Notifier;
 use super::chain::{Chain, Malformed};
 use super::command::Status;
+use super::config::has;
 use super::ring::Ring;
 use crate::request::Client;
 
@@ -35,12 +38,12 @@ impl Life {
     pub(super) fn new(
         memory: Arc<GuestMemoryMmap>,
         queues: Vec<Queue>,
-        event_idx: bool,
+        features: u64,
         notifier: Arc<dyn Notifier>,
     ) -> Self {
         let rings = queues.into_iter().map(|mut queue| {
-            queue.set_event_idx(event_idx);
-            Ring::new(queue)
+            queue.set_event_idx(has(features, VIRTIO_RING_F_EVENT_IDX));
+            Ring::new(queue, has(features, VIRTIO_F_NOTIFY_ON_EMPTY))
         });
         Self {
             memory,

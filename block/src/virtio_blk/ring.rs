@@ -16,6 +16,8 @@ pub(super) struct Ring(Mutex<State>);
 #[derive(Debug)]
 struct State {
     queue: Queue,
+    /// The driver wants to be told when all is answered, even if of nothing else (virtio 1.2, section 6.3).
+    notify_on_empty: bool,
     /// All of it is in guest memory, as far as that was looked at yet.
     checked: bool,
     /// Requests taken off, and not answered.
@@ -25,8 +27,8 @@ struct State {
 }
 
 impl Ring {
-    pub(super) const fn new(queue: Queue) -> Self {
-        Self(Mutex::new(State { queue, checked: false, unanswered: 0, unsignalled: false }))
+    pub(super) const fn new(queue: Queue, notify_on_empty: bool) -> Self {
+        Self(Mutex::new(State { queue, notify_on_empty, checked: false, unanswered: 0, unsignalled: false }))
     }
 
     /// Takes off what is available, and returns how much that was. The driver gives notice of more only once there was
@@ -76,6 +78,12 @@ impl Ring {
         let state = &mut *self.0.lock();
         if !std::mem::take(&mut state.unsignalled) {
             return Ok(false);
+        }
+        if state.notify_on_empty && state.unanswered == 0 {
+            let available = state.queue.avail_idx(memory, Ordering::Acquire).map_err(unreachable)?;
+            if available.0 == state.queue.next_avail() {
+                return Ok(true);
+            }
         }
         if state.queue.event_idx_enabled() {
             return state.queue.needs_notification(memory).map_err(unreachable);

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use block::virtio_blk::config::CONFIG_SIZE;
 use block::virtio_blk::{Geometry, VirtioBlk, VirtioBlkOptions};
 
 use crate::disk::Memory;
@@ -13,13 +12,13 @@ fn options() -> VirtioBlkOptions {
     VirtioBlkOptions::default()
 }
 
-fn config(size: usize, options: VirtioBlkOptions) -> [u8; CONFIG_SIZE] {
+fn config(size: usize, options: VirtioBlkOptions) -> Vec<u8> {
     VirtioBlk::new(Memory::new(size), options).expect("a device").config()
 }
 
-/// A configuration space: offsets and the bytes there, zeroes elsewhere.
-fn space(fields: &[(usize, &[u8])]) -> [u8; CONFIG_SIZE] {
-    let mut space = [0; CONFIG_SIZE];
+/// A configuration space of so many bytes: offsets and the bytes there, zeroes elsewhere.
+fn space(size: usize, fields: &[(usize, &[u8])]) -> Vec<u8> {
+    let mut space = vec![0; size];
     for (at, bytes) in fields {
         space[*at..at + bytes.len()].copy_from_slice(bytes);
     }
@@ -29,16 +28,19 @@ fn space(fields: &[(usize, &[u8])]) -> [u8; CONFIG_SIZE] {
 #[test]
 fn the_defaults_are_qemus() {
     // As read from QEMU 10.0.2 for a disk of 64 MiB behind a modern transport.
-    let expected = space(&[
-        (0, &[0, 0, 2]),
-        (12, &[254]),
-        (16, &[130, 0, 16, 63]),
-        (20, &[0, 2]),
-        (32, &[1]),
-        (34, &[1]),
-        (36, &[0xff, 0xff, 0x3f, 0, 1, 0, 0, 0, 1]),
-        (48, &[0xff, 0xff, 0x3f, 0, 1, 0, 0, 0, 1]),
-    ]);
+    let expected = space(
+        57,
+        &[
+            (0, &[0, 0, 2]),
+            (12, &[254]),
+            (16, &[130, 0, 16, 63]),
+            (20, &[0, 2]),
+            (32, &[1]),
+            (34, &[1]),
+            (36, &[0xff, 0xff, 0x3f, 0, 1, 0, 0, 0, 1]),
+            (48, &[0xff, 0xff, 0x3f, 0, 1, 0, 0, 0, 1]),
+        ],
+    );
     assert_eq!(config(64 << 20, options()), expected);
     let features = VirtioBlk::new(Memory::new(0), options()).expect("a device").features();
     assert_eq!(features, 0x1_3000_6e54);
@@ -60,15 +62,18 @@ fn every_option_shows() {
         geometry: Geometry { cylinders: 0x0304, heads: 5, sectors: 63 },
         ..options()
     };
-    let expected = space(&[
-        (0, &[1]),
-        (12, &[0xfe, 3]),
-        (16, &[4, 3, 5, 56]),
-        (20, &[0, 0x10, 0, 0]),
-        (24, &[4, 0, 2, 0, 0, 4]),
-        (34, &[2, 1]),
-        (36, &[2, 1, 0, 0, 1, 0, 0, 0, 32]),
-    ]);
+    let expected = space(
+        48,
+        &[
+            (0, &[1]),
+            (12, &[0xfe, 3]),
+            (16, &[4, 3, 5, 56]),
+            (20, &[0, 0x10, 0, 0]),
+            (24, &[4, 0, 2, 0, 0, 4]),
+            (34, &[2, 1]),
+            (36, &[2, 1, 0, 0, 1, 0, 0, 0, 32]),
+        ],
+    );
     assert_eq!(config(1000, all.clone()), expected);
     let device = VirtioBlk::new(Memory::read_only(0), all).expect("a device");
     assert_eq!(device.features(), 0x1_3000_3e74);
@@ -87,7 +92,9 @@ fn every_option_shows() {
     };
     let space = config(0, none.clone());
     assert_eq!((space[12], space[44], space[32]), (126, 1, 0));
-    assert_eq!(VirtioBlk::new(Memory::new(0), none).expect("a device").features(), 0x6454);
+    assert_eq!(VirtioBlk::new(Memory::new(0), none).expect("a device").features(), 0x100_6454);
+    let least = VirtioBlkOptions { discard: false, write_zeroes: false, ..options() };
+    assert_eq!(config(0, least).len(), 36, "up to the number of queues");
 }
 
 #[test]

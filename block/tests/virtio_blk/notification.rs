@@ -1,6 +1,7 @@
 //! When the driver is told of answers, and when it need not tell of requests.
 
-use virtio_bindings::virtio_blk::VIRTIO_BLK_T_IN;
+use virtio_bindings::virtio_blk::{VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT};
+use virtio_bindings::virtio_config::VIRTIO_F_NOTIFY_ON_EMPTY;
 use virtio_bindings::virtio_ring::{VIRTIO_RING_F_EVENT_IDX, VRING_AVAIL_F_NO_INTERRUPT};
 
 use crate::disk::{Full, Memory};
@@ -32,6 +33,25 @@ fn a_driver_that_wants_no_interrupts_gets_none() {
     }
     settle(&device);
     assert_eq!(driver.told.counts().used, 0);
+}
+
+#[test]
+fn a_legacy_driver_may_want_to_be_told_when_all_is_answered_and_of_nothing_else() {
+    for suppression in [0, 1 << VIRTIO_RING_F_EVENT_IDX] {
+        let disk = Full::new(1 << 20);
+        let device = device(disk.clone());
+        let mut driver = Driver::start(&device, &memory(), 1 << VIRTIO_F_NOTIFY_ON_EMPTY | suppression);
+        driver.set_available_flags(VRING_AVAIL_F_NO_INTERRUPT as u16);
+        driver.set_used_event(0x8000);
+        for count in 0..3 {
+            driver.request(&device, BUFFERS + count * 0x400, VIRTIO_BLK_T_OUT, 0, &[1; 512], 0);
+        }
+        disk.wait_for(3);
+        for used in [0, 0, 1] {
+            disk.answer();
+            assert_eq!(driver.told.counts().used, used);
+        }
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ impl VirtioDevice for VirtioBlk {
 
     fn read_config(&self, offset: u64, data: &mut [u8]) {
         let config = self.config();
-        let from = usize::try_from(offset).ok().and_then(|offset| config.get(offset..)).unwrap_or_default();
-        data.iter_mut().zip(from).for_each(|(byte, from)| *byte = *from);
+        let from = usize::try_from(offset).ok().and_then(|offset| config.get(offset..)?.get(..data.len()));
+        from.into_iter().for_each(|from| data.copy_from_slice(from));
     }
 
     fn write_config(&self, offset: u64, data: &[u8]) {

@@ -1,7 +1,8 @@
 //! The transport virtio-mmio (virtio 1.2 section 4.2): one slot with its registers, and perhaps a device.
 //!
 //! A legacy slot (version 1, section 4.2.4) differs in how rings are placed and features are agreed on. An access that is
-//! no aligned word, or goes to no register, reads as zero and changes nothing.
+//! no aligned word, or goes to no register, reads as zero and changes nothing; a slot without a device is read in any
+//! width, as in QEMU.
 
 use std::fmt;
 use std::mem;
@@ -71,8 +72,8 @@ struct Registers {
     device_features_sel: u32,
     driver_features_sel: u32,
     driver_features: u64,
-    /// Legacy: the unit of a ring's address, in bytes.
-    page_size: u32,
+    /// Legacy: the unit of a ring's address, as a power of 2.
+    page_shift: u32,
     queue_sel: u32,
     rings: Vec<Ring>,
     /// The device was started: once until a reset, whatever becomes of the status.
@@ -140,9 +141,10 @@ impl Transport {
         }
     }
 
-    fn read(&self, register: u32) -> u32 {
+    fn read(&self, register: u32, is_whole: bool) -> u32 {
         let registers = self.registers.lock();
         match (register, registers.device.as_deref()) {
+            (_, Some(_)) if !is_whole => return 0,
             (VIRTIO_MMIO_MAGIC_VALUE, _) => return MAGIC,
             (VIRTIO_MMIO_VERSION, _) => return self.version as u32,
             (VIRTIO_MMIO_VENDOR_ID, _) => return VENDOR,
@@ -156,19 +158,15 @@ impl Transport {
         let ring = registers.rings.get(registers.queue_sel as usize);
         match (register, self.version) {
             (VIRTIO_MMIO_QUEUE_NUM_MAX, _) => ring.map_or(0, |_| MOST_ENTRIES.into()),
-            (VIRTIO_MMIO_QUEUE_PFN, Version::Legacy) => ring.map_or(0, |ring| ring.page(registers.page_size)),
+            (VIRTIO_MMIO_QUEUE_PFN, Version::Legacy) => ring.map_or(0, |ring| ring.page(registers.page_shift)),
             (VIRTIO_MMIO_QUEUE_READY, Version::Modern) => ring.map_or(0, |ring| ring.ready.into()),
             (VIRTIO_MMIO_INTERRUPT_STATUS, _) => self.signals.interrupt_status(),
             (VIRTIO_MMIO_STATUS, _) => self.signals.status(),
             (VIRTIO_MMIO_CONFIG_GENERATION, Version::Modern) => self.signals.generation(),
-            // There is no shared memory: its length and place are all ones (section 4.2.2).
-            (
-                VIRTIO_MMIO_SHM_LEN_LOW
-                | VIRTIO_MMIO_SHM_LEN_HIGH
-                | VIRTIO_MMIO_SHM_BASE_LOW
-                | VIRTIO_MMIO_SHM_BASE_HIGH,
-                Version::Modern,
-            ) => u32::MAX,
+            // There is no shared memory: its length and place are all ones (section 4.2.2). QEMU's legacy slots have
+            // the length, too.
+            (VIRTIO_MMIO_SHM_LEN_LOW | VIRTIO_MMIO_SHM_LEN_HIGH, _)
+            | (VIRTIO_MMIO_SHM_BASE_LOW | VIRTIO_MMIO_SHM_BASE_HIGH, Version::Modern) => u32::MAX,
             _ => 0,
         }
     }
@@ -201,11 +199,12 @@ impl Transport {
             }
             (VIRTIO_MMIO_INTERRUPT_ACK, _) => self.signals.acknowledge(value),
             (VIRTIO_MMIO_STATUS, _) => self.set_status(registers, value & 0xff),
-            (VIRTIO_MMIO_GUEST_PAGE_SIZE, Version::Legacy) => registers.page_size = value,
+            // There is no other unit than a power of 2; none at all is one byte, as in QEMU.
+            (VIRTIO_MMIO_GUEST_PAGE_SIZE, Version::Legacy) => registers.page_shift = value.trailing_zeros() % u32::BITS,
             (VIRTIO_MMIO_QUEUE_ALIGN, Version::Legacy) => ring.into_iter().for_each(|ring| ring.align = value),
             (VIRTIO_MMIO_QUEUE_PFN, Version::Legacy) => {
-                let page_size = registers.page_size;
-                ring.into_iter().for_each(|ring| ring.place(value, page_size));
+                let page_shift = registers.page_shift;
+                ring.into_iter().for_each(|ring| ring.place(value, page_shift));
             }
             (VIRTIO_MMIO_QUEUE_READY, Version::Modern) => {
                 ring.into_iter().for_each(|ring| ring.ready = value & 1 != 0);
@@ -262,13 +261,14 @@ impl DeviceMmio for Transport {
         data.fill(0);
         if let Some(offset) = offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
             let device = self.registers.lock().device.clone();
-            // Beyond its end it is all ones, as in QEMU.
+            // An access beyond its end finds all ones, as in QEMU.
             device.iter().for_each(|device| {
                 data.fill(0xff);
                 device.read_config(offset, data);
             });
-        } else if let (Some(register), Ok(whole)) = (register(offset, data.len()), <&mut [u8; 4]>::try_from(data)) {
-            *whole = self.read(register).to_le_bytes();
+        } else if let Ok(register) = u32::try_from(offset) {
+            let value = self.read(register, data.len() == 4).to_le_bytes();
+            data.iter_mut().zip(value).for_each(|(byte, value)| *byte = value);
         }
     }
 
@@ -276,7 +276,7 @@ impl DeviceMmio for Transport {
         if let Some(offset) = offset.checked_sub(VIRTIO_MMIO_CONFIG.into()) {
             let device = self.registers.lock().device.clone();
             device.iter().for_each(|device| device.write_config(offset, data));
-        } else if let (Some(register), Ok(bytes)) = (register(offset, data.len()), data.try_into()) {
+        } else if let (Ok(register), Ok(bytes)) = (offset.try_into(), data.try_into()) {
             self.write(register, u32::from_le_bytes(bytes));
         }
     }
@@ -289,11 +289,6 @@ impl fmt::Debug for Transport {
             .field("empty", &self.is_empty())
             .finish_non_exhaustive()
     }
-}
-
-/// The register at an offset: only whole ones can be accessed (section 4.2.2.2).
-fn register(offset: u64, length: usize) -> Option<u32> {
-    u32::try_from(offset).ok().filter(|offset| offset % 4 == 0 && length == 4)
 }
 
 /// A word of a register of 64 bits; there are two.

@@ -34,20 +34,19 @@ impl Ring {
     }
 
     /// Legacy: the whole queue lies at a page, and is ready (section 2.7.2).
-    pub(super) fn place(&mut self, page: u32, page_size: u32) {
+    pub(super) fn place(&mut self, page: u32, page_shift: u32) {
         let (size, align) = (u64::from(self.size), u64::from(self.align).max(1));
         self.ready = true;
-        self.descriptors = u64::from(page) * u64::from(page_size);
+        self.descriptors = u64::from(page) << page_shift;
         self.available = self.descriptors + 16 * size;
         // Flags, index, entries, and the used event.
         let end = self.available + 2 * (3 + size);
         self.used = end.next_multiple_of(align);
     }
 
-    /// Legacy: the page that it lies at.
-    pub(super) fn page(&self, page_size: u32) -> u32 {
-        let page = self.descriptors.checked_div(page_size.into()).unwrap_or(0);
-        u32::try_from(page).unwrap_or(0)
+    /// Legacy: the page that it lies at, or the low word of its number if the pages have become smaller.
+    pub(super) const fn page(&self, page_shift: u32) -> u32 {
+        (self.descriptors >> page_shift) as u32
     }
 
     /// The queue for a device; `None` if none can lie there.

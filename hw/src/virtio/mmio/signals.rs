@@ -33,15 +33,15 @@ impl Signals {
         Self { version, line, state: Mutex::default() }
     }
 
+    /// What the driver wrote. That the device needs a reset is not the driver's to deny.
     pub(super) fn status(&self) -> u32 {
-        self.state.lock().status
+        let state = self.state.lock();
+        let says_so = state.broken && self.version == Version::Modern;
+        state.status | if says_so { VIRTIO_CONFIG_S_NEEDS_RESET } else { 0 }
     }
 
-    /// The driver writes the status. That the device needs a reset is not the driver's to say.
     pub(super) fn set_status(&self, status: u32) {
-        let mut state = self.state.lock();
-        let needs_reset = state.status & VIRTIO_CONFIG_S_NEEDS_RESET;
-        state.status = status & !VIRTIO_CONFIG_S_NEEDS_RESET | needs_reset;
+        self.state.lock().status = status;
     }
 
     /// Whether the driver may use its queues.
@@ -116,7 +116,6 @@ impl Interrupt for UntilReset {
         self.signal(|signals, state| {
             state.broken = true;
             if signals.version == Version::Modern {
-                state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
                 signals.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
             }
         });
