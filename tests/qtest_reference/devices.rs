@@ -1,6 +1,6 @@
 //! Registers of devices: every one in every width, in and out of order.
 
-use crate::compare::{Scene, assert_repeatable};
+use crate::compare::{Scene, assert_as_the_reference, assert_repeatable};
 
 /// A transport with a disk of 1 MiB, and one with nothing.
 const DISK: u64 = 0xfeb0_0e00;
@@ -81,7 +81,9 @@ fn io_ports() -> Vec<String> {
     for port in ["0x443", "0x444"] {
         for value in (0..16).chain([0x1e, 0xfe]) {
             lines.push(format!("outb {port} {value:#x}"));
-            lines.push("clock_step".into());
+            // After WATCHDOG QEMU has a timer that limits it, also when there is none to come.
+            lines.extend((value & 15 != 15).then(|| "clock_step".into()));
+            lines.push("clock_step 2000000000".into());
             lines.push("clock_step".into());
         }
     }
@@ -129,5 +131,12 @@ pub fn scenes() -> Vec<Scene> {
 fn the_reference_says_the_same_of_each_register_again() {
     for scene in scenes() {
         assert_repeatable(&scene);
+    }
+}
+
+#[test]
+fn ours_says_the_same_of_each_register() {
+    for scene in scenes() {
+        assert_as_the_reference(&scene);
     }
 }

@@ -1,9 +1,12 @@
-//! The driver itself: proven with the disk of QEMU, so that it can judge ours.
+//! The driver: proven with the disk of QEMU, then used to judge ours.
 
 use std::fs::File;
 use std::sync::Arc;
 
+use tempfile::TempDir;
+
 use crate::support::board::Board;
+use crate::support::daemon::whystop;
 use crate::support::emulator::{Emulator, Reference};
 use crate::support::virtio_blk::memory::GuestMemory;
 use crate::support::virtio_blk::mmio::Transport;
@@ -111,16 +114,32 @@ const DISK: [&str; 8] = [
     "-S",
 ];
 
-fn on_the_reference(machine: &[&str]) {
-    let Some(reference) = Reference::find() else { return };
+/// A directory with the image.
+fn with_image() -> TempDir {
     let directory = tempfile::tempdir().expect("a directory");
     File::create(directory.path().join("disk.img")).and_then(|file| file.set_len(SIZE)).expect("an image");
-    let mut emulator = reference.start_in(directory, &[machine, &DISK].concat()).expect("QEMU");
-    emulator.qmp.execute("cont", serde_json::Value::Null).expect("running");
-    let waits = if reference.has_clock { &[Wait::Clock, Wait::Interrupt, Wait::Look][..] } else { &[Wait::Interrupt] };
-    drive_all(&emulator, &Board::microvm(), waits);
-    emulator.end().expect("a clean end");
+    directory
 }
+
+fn cont_and_drive(mut machine: Emulator, board: &Board, waits: &[Wait]) {
+    machine.qmp.execute("cont", serde_json::Value::Null).expect("running");
+    drive_all(&machine, board, waits);
+    machine.end().expect("a clean end");
+}
+
+fn on_the_reference(machine: &[&str]) {
+    let Some(reference) = Reference::find() else { return };
+    let emulator = reference.start_in(with_image(), &[machine, &DISK].concat()).expect("QEMU");
+    let waits = if reference.has_clock { &[Wait::Clock, Wait::Interrupt, Wait::Look][..] } else { &[Wait::Interrupt] };
+    cont_and_drive(emulator, &Board::microvm(), waits);
+}
+
+fn on_ours(machine: &[&str], board: &Board) {
+    let emulator = Emulator::start_with(whystop(), with_image(), &[machine, &DISK].concat(), "qtest").expect("whystop");
+    cont_and_drive(emulator, board, &[Wait::Clock, Wait::Interrupt, Wait::Look]);
+}
+
+const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=off"];
 
 #[test]
 fn the_driver_drives_a_legacy_disk_of_the_reference() {
@@ -129,7 +148,19 @@ fn the_driver_drives_a_legacy_disk_of_the_reference() {
 
 #[test]
 fn the_driver_drives_a_modern_disk_of_the_reference() {
-    on_the_reference(&["-M", "microvm,ioapic2=off", "-global", "virtio-mmio.force-legacy=off"]);
+    on_the_reference(&[&["-M", "microvm,ioapic2=off"][..], &MODERN].concat());
+}
+
+#[test]
+fn it_drives_a_legacy_disk_of_ours() {
+    on_ours(&["-M", "microvm"], &Board::microvm());
+    on_ours(&["-M", "virt"], &Board::virt());
+}
+
+#[test]
+fn it_drives_a_modern_disk_of_ours() {
+    on_ours(&[&["-M", "microvm"][..], &MODERN].concat(), &Board::microvm());
+    on_ours(&[&["-M", "virt"][..], &MODERN].concat(), &Board::virt());
 }
 
 #[test]
