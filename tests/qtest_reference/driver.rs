@@ -121,8 +121,8 @@ fn with_image() -> TempDir {
     directory
 }
 
-fn cont_and_drive(mut machine: Emulator, board: &Board, waits: &[Wait]) {
-    machine.qmp.execute("cont", serde_json::Value::Null).expect("running");
+fn cont_and_drive(machine: Emulator, board: &Board, waits: &[Wait]) {
+    let machine = running(machine);
     drive_all(&machine, board, waits);
     machine.end().expect("a clean end");
 }
@@ -137,6 +137,23 @@ fn on_the_reference(machine: &[&str]) {
 fn on_ours(machine: &[&str], board: &Board) {
     let emulator = Emulator::start_with(whystop(), with_image(), &[machine, &DISK].concat(), "qtest").expect("whystop");
     cont_and_drive(emulator, board, &[Wait::Clock, Wait::Interrupt, Wait::Look]);
+}
+
+fn running(mut machine: Emulator) -> Emulator {
+    machine.qmp.execute("cont", serde_json::Value::Null).expect("running");
+    machine
+}
+
+/// A machine with a modern disk that runs.
+pub fn modern_disk_of_the_reference() -> Option<Emulator> {
+    let options = [&["-M", "microvm,ioapic2=off"][..], &MODERN, &DISK].concat();
+    Some(running(Reference::find()?.start_in(with_image(), &options).expect("QEMU")))
+}
+
+/// The same of ours.
+pub fn modern_disk_of_ours() -> Emulator {
+    let options = [&["-M", "microvm"][..], &MODERN, &DISK].concat();
+    running(Emulator::start_with(whystop(), with_image(), &options, "qtest").expect("whystop"))
 }
 
 const MODERN: [&str; 2] = ["-global", "virtio-mmio.force-legacy=off"];

@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod broken;
 mod compare;
 mod devices;
 mod driver;
