@@ -30,6 +30,7 @@ targets! {
     qapi_schema
     qmp_session
     qtest
+    virtio_blk
 }
 
 fn play(target: &str, run: fn(&[u8])) {

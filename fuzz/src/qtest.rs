@@ -2,36 +2,18 @@
 
 use std::sync::Arc;
 
-use hw::irq::{Controller, Interceptor};
-use hw::{Bus, VirtualClock};
-use vl::Observer;
-use vm_memory::{GuestAddress, GuestMemoryMmap};
+use hw::irq::Interceptor;
+use hw::virtio::mmio::Version;
+use qapi_schema::run_state::{Commands as _, WatchdogAction};
+use serde_json::json;
+use whystop::qtest::Session;
 use whystop::qtest::lines::{Line, Lines};
-use whystop::qtest::{Session, Target};
+use whystop::qtest::protocol::Command;
+
+use super::board::{board, plug};
 
 /// Longer lines than this are refused here.
 const LONGEST_LINE: usize = 256;
-
-/// A machine with little RAM, and a clock with one timer.
-struct Machine {
-    bus: Bus,
-    clock: VirtualClock,
-    controller: Arc<Controller>,
-}
-
-impl Target for Machine {
-    fn bus(&self) -> &Bus {
-        &self.bus
-    }
-
-    fn clock(&self) -> &VirtualClock {
-        &self.clock
-    }
-
-    fn controller(&self, path: &str) -> Option<Arc<Controller>> {
-        (path == self.controller.name()).then(|| Arc::clone(&self.controller))
-    }
-}
 
 struct Deaf;
 
@@ -57,14 +39,14 @@ pub fn qtest(input: &[u8]) {
 
 /// What such a client is told.
 fn talk(input: &[u8], chunk: usize) -> Vec<u8> {
-    let ram = GuestMemoryMmap::from_ranges(&[(GuestAddress(0x1000), 0x3000)]).expect("memory");
-    let clock = VirtualClock::driven().expect("a thread");
-    clock.will_start();
-    let controller = Controller::new("ioapic", 24);
-    let line = controller.line(5);
-    let timer = clock.timer(move || line.set(true));
-    timer.arm(1000);
-    let mut session = Session::new(Arc::new(Machine { bus: Bus::new(ram), clock, controller }), Arc::new(Deaf));
+    let board = board(Version::Legacy);
+    plug(&board, json!({"driver": "pvpanic"}));
+    plug(&board, json!({"driver": "ib700"}));
+    board.built();
+    // What expires changes nothing but what the clock's next deadline is.
+    board.vm().watchdog_set_action(WatchdogAction::None).expect("set");
+    board.vm().cont().expect("it starts");
+    let mut session = Session::new(board, Arc::new(Deaf));
     let (mut lines, mut output) = (Lines::new(LONGEST_LINE), Vec::new());
     for mut piece in input.chunks(chunk) {
         while !piece.is_empty() {
@@ -74,7 +56,7 @@ fn talk(input: &[u8], chunk: usize) -> Vec<u8> {
             piece = &piece[length..];
             lines.filled(length);
             while let Some(line) = lines.take_line() {
-                if !is_slow(&line) {
+                if !is_unfit(&line) {
                     session.handle(line, &mut output);
                 } else {
                     output.extend_from_slice(b"OK\n");
@@ -85,12 +67,15 @@ fn talk(input: &[u8], chunk: usize) -> Vec<u8> {
     output
 }
 
-/// Whether a command touches more memory than there is time for: what it takes is in proportion to a number, up to a limit.
-fn is_slow(line: &Line<'_>) -> bool {
-    use whystop::qtest::protocol::Command;
+/// Whether a command takes long, in proportion to a number, or what it does is to be seen at no certain time.
+fn is_unfit(line: &Line<'_>) -> bool {
     let Line::Whole(line) = line else { return false };
     match Command::parse(line) {
         Ok(Command::Read(_, range) | Command::Write(_, range, _) | Command::Fill(range, _)) => range.length > 1 << 14,
+        // A watchdog that is to expire at once does so on another thread.
+        Ok(Command::Out(_, port, value)) => {
+            (0x440..0x445).contains(&port) && value.to_le_bytes().iter().any(|byte| byte & 0xf == 0xf)
+        }
         Ok(_) | Err(_) => false,
     }
 }
