@@ -1,9 +1,11 @@
 //! Guest memory and the two address spaces: memory with memory-mapped I/O, and ports.
 //!
-//! An access of any length is carried out piece by piece. RAM takes what lies in it; of the rest a piece is at most
-//! [`WIDEST`] bytes and naturally aligned, as a processor would do it; in memory it lies within one device. What nobody
-//! answers reads as all ones from a port, as zeroes from memory, and is dropped if written.
+//! An access of any length is carried out piece by piece. RAM takes what lies in it; of what a device has a piece is at
+//! most [`WIDEST`] bytes and naturally aligned, as a processor would do it; in memory it lies within that device. What
+//! nobody answers, in memory up to RAM or the next device in one piece, reads as all ones from a port, as zeroes from
+//! memory, and is dropped if written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -26,8 +28,8 @@ pub type Pio = Arc<dyn DevicePio + Send + Sync>;
 #[derive(Default)]
 pub struct Bus {
     ram: GuestMemoryMmap,
-    memory: RwLock<bus::MmioBus<Mmio>>,
-    ports: RwLock<bus::PioBus<Pio>>,
+    memory: Devices<Mmio>,
+    ports: Devices<Pio>,
 }
 
 impl Bus {
@@ -46,12 +48,13 @@ impl Bus {
     /// # Errors
     /// The range is empty, too long, or taken.
     pub fn map(&self, base: u64, size: u64, device: Mmio) -> Result<(), bus::Error> {
-        self.memory.write().register(BusRange::new(MmioAddress(base), size)?, device)
+        let last = BusRange::new(MmioAddress(base), size)?.last();
+        self.memory.place(base, last.0, device)
     }
 
     /// Takes away the device in memory at `base`.
     pub fn unmap(&self, base: u64) {
-        self.memory.write().deregister(MmioAddress(base));
+        self.memory.remove(base);
     }
 
     /// Places a device at `size` ports from `base`.
@@ -59,12 +62,13 @@ impl Bus {
     /// # Errors
     /// The range is empty, too long, or taken.
     pub fn map_ports(&self, base: u16, size: u16, device: Pio) -> Result<(), bus::Error> {
-        self.ports.write().register(BusRange::new(PioAddress(base), size)?, device)
+        let last = BusRange::new(PioAddress(base), size)?.last();
+        self.ports.place(base.into(), last.0.into(), device)
     }
 
     /// Takes away the device at port `base`.
     pub fn unmap_ports(&self, base: u16) {
-        self.ports.write().deregister(PioAddress(base));
+        self.ports.remove(base.into());
     }
 
     /// Reads `data.len()` bytes from memory. Addresses wrap around.
@@ -80,7 +84,7 @@ impl Bus {
                 None => {
                     let (piece, found) = self.mmio_at(address, rest.len());
                     match found {
-                        Some((base, device)) => device.mmio_read(base, address - base.0, &mut rest[..piece]),
+                        Some((base, device)) => device.mmio_read(MmioAddress(base), address - base, &mut rest[..piece]),
                         None => rest[..piece].fill(0),
                     }
                     piece
@@ -104,7 +108,7 @@ impl Bus {
                 None => {
                     let (piece, found) = self.mmio_at(address, rest.len());
                     if let Some((base, device)) = found {
-                        device.mmio_write(base, address - base.0, &rest[..piece]);
+                        device.mmio_write(MmioAddress(base), address - base, &rest[..piece]);
                     }
                     piece
                 }
@@ -122,7 +126,7 @@ impl Bus {
         while !rest.is_empty() {
             let (piece, found) = self.pio_at(port, rest.len());
             match found {
-                Some((base, device)) => device.pio_read(base, port - base.0, &mut rest[..piece]),
+                Some((base, device)) => device.pio_read(PioAddress(base), port - base, &mut rest[..piece]),
                 None => rest[..piece].fill(0xff),
             }
             rest = &mut rest[piece..];
@@ -136,27 +140,23 @@ impl Bus {
         while !rest.is_empty() {
             let (piece, found) = self.pio_at(port, rest.len());
             if let Some((base, device)) = found {
-                device.pio_write(base, port - base.0, &rest[..piece]);
+                device.pio_write(PioAddress(base), port - base, &rest[..piece]);
             }
             rest = &rest[piece..];
             port = port.wrapping_add(piece as u16);
         }
     }
 
-    fn mmio_at(&self, address: u64, length: usize) -> (usize, Option<(MmioAddress, Mmio)>) {
-        piece(address, length, |piece| {
-            let devices = self.memory.read();
-            let found = devices.check_access(MmioAddress(address), piece).ok();
-            found.map(|(range, device)| (range.base(), Arc::clone(device)))
-        })
+    fn mmio_at(&self, address: u64, length: usize) -> (usize, Option<(u64, Mmio)>) {
+        let ram = self.ram.iter().map(|region| region.start_addr().0).find(|start| *start > address);
+        self.memory.piece(address, length.min(bytes(address, ram.map_or(u64::MAX, |start| start - 1))))
     }
 
     /// An access to ports is that of the first one's device, also where it goes beyond it, as in QEMU.
-    fn pio_at(&self, port: u16, length: usize) -> (usize, Option<(PioAddress, Pio)>) {
-        let devices = self.ports.read();
-        let found = devices.check_access(PioAddress(port), 1).ok();
-        let found = found.map(|(range, device)| (range.base(), Arc::clone(device)));
-        let offset = found.as_ref().map_or(port, |(base, _)| port - base.0);
+    fn pio_at(&self, port: u16, length: usize) -> (usize, Option<(u16, Pio)>) {
+        // Placed at a port.
+        let found = self.ports.at(port.into()).map(|(base, _, device)| (base as u16, device));
+        let offset = found.as_ref().map_or(port, |(base, _)| port - base);
         (natural(offset.into(), length), found)
     }
 
@@ -164,8 +164,7 @@ impl Bus {
     fn ram_at(&self, address: u64, length: usize) -> Option<(&GuestRegionMmap, vm_memory::MemoryRegionAddress, usize)> {
         let region = self.ram.find_region(GuestAddress(address))?;
         let offset = region.to_region_addr(GuestAddress(address))?;
-        let left = region.len() - vm_memory::Address::raw_value(&offset);
-        Some((region, offset, usize::try_from(left).unwrap_or(usize::MAX).min(length)))
+        Some((region, offset, length.min(bytes(address, region.last_addr().0))))
     }
 }
 
@@ -174,27 +173,62 @@ fn ports_from(port: u16) -> usize {
     usize::from(u16::MAX - port) + 1
 }
 
-/// How many of `length` bytes the next piece at an address takes, and who answers for all of it.
-fn piece<D>(address: u64, length: usize, device: impl Fn(usize) -> Option<D>) -> (usize, Option<D>) {
-    let mut piece = natural(address, length);
-    loop {
-        match device(piece) {
-            None if piece > 1 => piece /= 2,
-            found => return (piece, found),
-        }
+/// The devices in one address space, each at its base, and its last address with it. No two overlap.
+struct Devices<D>(RwLock<BTreeMap<u64, (u64, D)>>);
+
+impl<D> Default for Devices<D> {
+    fn default() -> Self {
+        Self(RwLock::default())
     }
+}
+
+impl<D: Clone> Devices<D> {
+    fn place(&self, base: u64, last: u64, device: D) -> Result<(), bus::Error> {
+        let mut devices = self.0.write();
+        if devices.range(..=last).next_back().is_some_and(|(_, (end, _))| *end >= base) {
+            return Err(bus::Error::DeviceOverlap);
+        }
+        devices.insert(base, (last, device));
+        Ok(())
+    }
+
+    fn remove(&self, base: u64) {
+        self.0.write().remove(&base);
+    }
+
+    /// The device at an address, with its base and its last address.
+    fn at(&self, address: u64) -> Option<(u64, u64, D)> {
+        let devices = self.0.read();
+        let (base, (last, device)) = devices.range(..=address).next_back()?;
+        (*last >= address).then(|| (*base, *last, device.clone()))
+    }
+
+    /// How many of `length` bytes the next piece at an address takes, and who answers for all of it.
+    fn piece(&self, address: u64, length: usize) -> (usize, Option<(u64, D)>) {
+        if let Some((base, last, device)) = self.at(address) {
+            return (natural(address, length.min(bytes(address, last))), Some((base, device)));
+        }
+        let next = self.0.read().range(address..).next().map_or(u64::MAX, |(base, _)| base - 1);
+        (length.min(bytes(address, next)), None)
+    }
+}
+
+/// How many bytes there are from one address to another, as far as that can be counted.
+fn bytes(from: u64, last: u64) -> usize {
+    usize::try_from(last - from).unwrap_or(usize::MAX).saturating_add(1)
 }
 
 /// The most of `length` bytes that are accessed at once at an address.
 fn natural(address: u64, length: usize) -> usize {
-    let alignment = if address == 0 { WIDEST } else { 1 << address.trailing_zeros().min(WIDEST.ilog2()) };
-    1 << length.min(alignment).ilog2()
+    let aligned = 1 << address.trailing_zeros().min(WIDEST.ilog2());
+    1 << length.min(aligned).ilog2()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use parking_lot::Mutex;
+    use proptest::prelude::*;
     use vm_device::bus::{MmioAddressOffset, PioAddressOffset};
 
     /// Answers with the low bytes of each address, and notes what it is asked.
@@ -301,5 +335,62 @@ mod tests {
         assert!(bus.map(0x2000, 0, echo.clone()).is_err());
         bus.unmap(0x1000);
         bus.map(0x100c, 8, echo).expect("free");
+    }
+
+    #[test]
+    fn what_nobody_answers_is_one_piece_however_long() {
+        let (bus, echo) = bus();
+        bus.map(0x9000, 1, echo).expect("free");
+        assert_eq!(bus.mmio_at(0x1010, 1 << 40).0, 0x9000 - 0x1010);
+        assert_eq!(bus.mmio_at(0x9001, 1 << 40).0, 1 << 40);
+        assert_eq!(bus.mmio_at(u64::MAX - 6, 1 << 40).0, 7);
+        assert_eq!(bus.pio_at(0x10, 4).0, 4);
+        assert_eq!(bus.pio_at(0xffff, 4).0, 1);
+        let above = Bus::new(GuestMemoryMmap::from_ranges(&[(GuestAddress(0x1000), 0x1000)]).expect("mapped"));
+        assert_eq!(above.mmio_at(3, 1 << 40).0, 0x1000 - 3);
+        assert_eq!(Bus::default().mmio_at(0, usize::MAX).0, usize::MAX);
+    }
+
+    proptest! {
+        /// Two stretches of RAM, and devices between and behind them.
+        #[test]
+        fn every_byte_is_answered_once_by_who_is_there(
+            devices in prop::collection::vec((0x1000..0x1080_u64, 1..20_u64), 0..8),
+            address in 0xff0..0x1090_u64,
+            length in 1..0x50_usize,
+        ) {
+            let ram = [(GuestAddress(0), 0x1000), (GuestAddress(0x1040), 0x10)];
+            let (bus, echo) = (Bus::new(GuestMemoryMmap::from_ranges(&ram).expect("mapped")), Arc::<Echo>::default());
+            bus.memory_write(0, &[0xaa; 0x1000]);
+            bus.memory_write(0x1040, &[0xbb; 0x10]);
+            let mut placed: Vec<(u64, u64)> = Vec::new();
+            for (base, size) in devices {
+                let free = placed.iter().all(|(other, length)| base + size <= *other || other + length <= base);
+                prop_assert_eq!(bus.map(base, size, echo.clone()).is_ok(), free);
+                placed.extend(free.then_some((base, size)));
+            }
+            let (mut expected, mut asked) = (Vec::new(), Vec::new());
+            while expected.len() < length {
+                let (at, left) = (address + expected.len() as u64, length - expected.len());
+                let ram = if at < 0x1000 { Some(0xaa) } else { (0x1040..0x1050).contains(&at).then_some(0xbb) };
+                let device = placed.iter().find(|(base, size)| (*base..base + size).contains(&at));
+                match (ram, device) {
+                    (Some(byte), _) => expected.push(byte),
+                    (None, None) => expected.push(0),
+                    (None, Some((base, size))) => {
+                        let fits = |piece: &u64| {
+                            at.is_multiple_of(*piece) && at + piece <= base + size && *piece <= left as u64
+                        };
+                        let piece = [4, 2, 1].into_iter().find(fits).expect("a byte fits");
+                        asked.push(format!("r{piece} {base:x}+{:x}", at - base));
+                        expected.extend((at..at + piece).map(|at| at as u8));
+                    }
+                }
+            }
+            let mut data = vec![0xcc; length];
+            bus.memory_read(address, &mut data);
+            prop_assert_eq!(data, expected);
+            prop_assert_eq!(echo.asked(), asked);
+        }
     }
 }
