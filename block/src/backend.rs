@@ -312,18 +312,23 @@ impl BlockBackend {
     }
 
     pub(crate) fn started(self: &Arc<Self>) {
-        let released = self.queue.lock().release();
-        self.drained.notify_all();
-        self.workers.run(released.into_iter().map(|admitted| {
-            let backend = self.clone();
-            Box::new(move || backend.retry(admitted)) as _
-        }));
+        let released = self.queue.lock().start();
+        self.go_on(released);
     }
 
     /// What a new stop overtakes waits again, at its old place.
     fn retry(&self, admitted: Admitted) {
         let admission = self.queue.lock().readmit(admitted);
         self.proceed(admission);
+    }
+
+    /// What waits goes on: the VM was started, or a pause is over.
+    fn go_on(self: &Arc<Self>, released: Vec<Admitted>) {
+        self.drained.notify_all();
+        self.workers.run(released.into_iter().map(|admitted| {
+            let backend = self.clone();
+            Box::new(move || backend.retry(admitted)) as _
+        }));
     }
 
     pub(crate) fn drain(&self) {
@@ -360,6 +365,26 @@ impl BlockBackend {
 impl fmt::Debug for BlockBackend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockBackend").field("qom_path", &self.qom_path).finish_non_exhaustive()
+    }
+}
+
+/// No request of a backend is under way as long as this lives, whether the VM runs or not.
+#[must_use]
+pub(crate) struct Pause(Arc<BlockBackend>);
+
+impl Pause {
+    /// Waits for those that are. At most one pause of a backend at a time.
+    pub(crate) fn new(backend: Arc<BlockBackend>) -> Self {
+        backend.queue.lock().pause();
+        backend.drain();
+        Self(backend)
+    }
+}
+
+impl Drop for Pause {
+    fn drop(&mut self) {
+        let released = self.0.queue.lock().resume();
+        self.0.go_on(released);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The block layer of one VM: its nodes and its backends, and what `block-core.json` asks of them.
 
+use std::ptr;
 use std::sync::Arc;
 
 use qapi_schema::Error;
@@ -7,7 +8,7 @@ use qapi_schema::block_core::{BlockDeviceInfo, BlockInfo, BlockStats, BlockdevOp
 use vl::sync::Mutex;
 use vl::{Observer, Transaction, Vm};
 
-use crate::backend::{BackendOptions, BlockBackend, node_stats};
+use crate::backend::{BackendOptions, BlockBackend, Pause, node_stats};
 use crate::drive::{Drive, DriveOptions, Drives, OnError};
 use crate::error::message;
 use crate::fdset::FdSets;
@@ -136,12 +137,11 @@ impl Block {
     }
 
     fn resize(&self, node: &str, size: i64) -> Result<(), Error> {
-        self.graph.resize(node, size)?;
-        self.backends
-            .all()
-            .iter()
-            .filter(|backend| backend.node().stands_on(node))
-            .for_each(|backend| backend.resized());
+        self.graph
+            .resize(node, size, |node| self.backends.above(node).into_iter().map(Pause::new).collect::<Vec<_>>())?;
+        if let Some(node) = self.graph.node(node) {
+            self.backends.above(&node).iter().for_each(|backend| backend.resized());
+        }
         Ok(())
     }
 }
@@ -149,6 +149,12 @@ impl Block {
 impl Backends {
     fn all(&self) -> Vec<Arc<BlockBackend>> {
         self.0.lock().clone()
+    }
+
+    /// Those whose storage is that of a node.
+    fn above(&self, node: &Node) -> Vec<Arc<BlockBackend>> {
+        let shares = |backend: &Arc<BlockBackend>| ptr::eq(backend.node().lowest(), node.lowest());
+        self.0.lock().iter().filter(|backend| shares(backend)).cloned().collect()
     }
 
     fn of_device(&self, device: &str) -> Option<Arc<BlockBackend>> {

@@ -138,7 +138,9 @@ impl Exports {
         if writable && graph.node(&options.node_name).is_some_and(|node| node.read_only()) {
             return Err(Error::generic("Cannot export read-only node as writable"));
         }
-        graph.attach(&options.node_name, writable, &format!("export '{}'", options.id))
+        let node = graph.attach(&options.node_name, writable, &format!("export '{}'", options.id))?;
+        // NBD can't tell its clients of another size: what they were told must stay.
+        node.keep_size()
     }
 }
 

@@ -123,15 +123,16 @@ impl Graph {
         Ok(())
     }
 
-    /// `block_resize`: changes the size of a node.
+    /// `block_resize`: changes the size of a node. `quiesce` is called before it becomes smaller: there must be no request
+    /// under way to it, or to a node that shares its storage, as long as the result lives.
     ///
     /// # Errors
-    /// There is no such node, it is read-only, has not that size to give, or is in use and would become smaller.
-    pub fn resize(&self, name: &str, size: i64) -> Result<(), Error> {
+    /// There is no such node, it is read-only, has not that size to give, or would become smaller than a user can do with.
+    pub fn resize<Q>(&self, name: &str, size: i64, quiesce: impl FnOnce(&Node) -> Q) -> Result<(), Error> {
         let _changes = self.changes.lock();
         let node = self.registry.lookup(name)?;
         let size = u64::try_from(size).map_err(|_| Error::generic("Parameter 'size' expects a >0 size"))?;
-        node.resize(size)
+        node.resize(size, || quiesce(&node))
     }
 
     /// The node of this name.
@@ -214,12 +215,13 @@ mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::thread;
 
-    use crate::backend::BackendOptions;
+    use crate::backend::{BackendOptions, BlockBackend};
     use crate::block::Block;
     use crate::driver::{BlockDriver, Reopening};
     use crate::node::Settings;
     use crate::policy::ErrorPolicy;
     use crate::request::{Client, Operation, Request};
+    use qapi_schema::block_core::Commands as _;
     use qapi_schema::common::Timestamp;
     use qapi_schema::run_state::Commands as _;
     use qapi_schema::{Event, EventSink};
@@ -236,6 +238,16 @@ mod tests {
         writing: Sender<()>,
         go: Mutex<Receiver<()>>,
         done: Mutex<Vec<&'static str>>,
+    }
+
+    fn slow(block: &Block, writing: Sender<()>, go: Receiver<()>) -> (Arc<Slow>, Arc<BlockBackend>) {
+        let disk = Arc::new(Slow { writing, go: Mutex::new(go), done: Mutex::default() });
+        let node = Node::new("slow", Box::new(Arc::clone(&disk)), Settings::default()).expect("a node");
+        block.graph().registry.enter(node, Vec::new());
+        let node = block.graph().attach("slow", true, "test").expect("attached");
+        let policy = ErrorPolicy::new(None, None).expect("the default");
+        let options = BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy };
+        (disk, block.add_backend(options).expect("a thread"))
     }
 
     impl BlockDriver for Arc<Slow> {
@@ -265,6 +277,7 @@ mod tests {
             Ok(4096)
         }
         fn truncate(&self, _: u64) -> io::Result<()> {
+            self.done.lock().push("truncate");
             Ok(())
         }
         fn allocated(&self) -> io::Result<Option<u64>> {
@@ -279,18 +292,41 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_becomes_smaller_when_no_write_is_under_way_and_then_goes_on() {
+        let vm = Arc::new(Vm::new(Arc::new(NoEvents), SystemClock));
+        let block = Block::new(Arc::clone(&vm));
+        vm.transaction(|tx| tx.vm_start()).expect("started");
+        let ((writing, is_writing), (let_go, go)) = (channel(), channel());
+        let (disk, backend) = slow(&block, writing, go);
+        let write = |offset| {
+            let operation = Operation::Write { offset, data: vec![1; 512], fua: false };
+            backend.submit(Request::new(Client::default(), operation, drop));
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| write(0));
+            is_writing.recv().expect("it writes");
+            let resizing = scope.spawn(|| block.block_resize(None, Some("slow".into()), 1024));
+            while !resizing.is_finished() && block.graph().attach("slow", false, "test").is_ok() {
+                thread::yield_now();
+            }
+            assert_eq!(*disk.done.lock(), [""; 0]);
+            let_go.send(()).expect("it waits");
+            resizing.join().expect("no panic").expect("resized");
+            scope.spawn(|| write(512));
+            is_writing.recv().expect("it writes");
+            let_go.send(()).expect("it waits");
+        });
+        assert_eq!(*disk.done.lock(), ["write", "truncate", "write"]);
+        block.remove_backend(&backend);
+    }
+
+    #[test]
     fn stop_flushes_when_the_last_write_has_ended_and_succeeds_all_the_same() {
         let vm = Arc::new(Vm::new(Arc::new(NoEvents), SystemClock));
         let block = Block::new(Arc::clone(&vm));
         vm.transaction(|tx| tx.vm_start()).expect("started");
         let ((writing, is_writing), (let_go, go)) = (channel(), channel());
-        let disk = Arc::new(Slow { writing, go: Mutex::new(go), done: Mutex::default() });
-        let node = Node::new("slow", Box::new(Arc::clone(&disk)), Settings::default()).expect("a node");
-        block.graph().registry.enter(node, Vec::new());
-        let node = block.graph().attach("slow", true, "test").expect("attached");
-        let policy = ErrorPolicy::new(None, None).expect("the default");
-        let options = BackendOptions { qom_path: "/disk".into(), device: String::new(), node, policy };
-        let backend = block.add_backend(options).expect("a thread");
+        let (disk, backend) = slow(&block, writing, go);
         let write = Operation::Write { offset: 0, data: vec![1; 512], fua: false };
         thread::scope(|scope| {
             scope.spawn(|| backend.submit(Request::new(Client::default(), write, drop)));

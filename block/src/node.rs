@@ -79,9 +79,9 @@ impl Node {
         self.driver.child()
     }
 
-    /// Whether this, or a node beneath, has that name.
-    pub(crate) fn stands_on(&self, name: &str) -> bool {
-        self.name == name || self.child().is_some_and(|child| child.stands_on(name))
+    /// The one that all above it stand on, and whose size is that of all, or a part of it.
+    pub(crate) fn lowest(&self) -> &Self {
+        self.child().map_or(self, |child| child.lowest())
     }
 
     /// Whether writes are refused, here or beneath.
@@ -237,11 +237,12 @@ impl Node {
         self.driver.truncate(length)
     }
 
-    /// Changes the size. A node in use can only grow: its users know a size that must not be cut.
+    /// Changes the size. Before it becomes smaller `quiesce` ends the requests under way, none of which must reach what is
+    /// cut off; no other starts as long as its result lives.
     ///
     /// # Errors
-    /// It is read-only, in use, or its driver can't.
-    pub(crate) fn resize(&self, length: u64) -> Result<(), Error> {
+    /// It is read-only, a user can't do with a smaller size, or its driver can't.
+    pub(crate) fn resize<Q>(&self, length: u64, quiesce: impl FnOnce() -> Q) -> Result<(), Error> {
         if self.read_only() {
             return Err(Error::generic("Image is read-only"));
         }
@@ -251,6 +252,7 @@ impl Node {
         };
         let shrinks = length < self.length().map_err(could_not)?;
         let _nobody_comes = if shrinks { self.keep_out()? } else { Vec::new() };
+        let _no_requests = shrinks.then(quiesce);
         self.acquire(Usage::Resize)?;
         let result = self.truncate(length).map_err(could_not);
         self.release(Usage::Resize);

@@ -4,9 +4,9 @@
 //! ```text
 //!   admit --- the VM runs ----> in flight ---- leave ----> answered
 //!     |                          |     ^
-//!     |                     hold |     | release (cont), oldest first; readmit turns back what a new stop overtakes
+//!     |                     hold |     | start (cont), resume, oldest first; readmit turns back what a new stop overtakes
 //!     |                          v     |
-//!     +-- the VM is stopped --> waiting ---- forget (the client is gone) ----> answered with an error
+//!     +-- stopped or paused --> waiting ---- forget (the client is gone) ----> answered with an error
 //! ```
 
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ pub struct Waiting {
 #[derive(Debug)]
 pub struct Queue {
     running: bool,
+    /// Nothing may run, whatever the VM does.
+    paused: bool,
     in_flight: usize,
     next_age: u64,
     waiting: BTreeMap<u64, Waiting>,
@@ -47,7 +49,7 @@ pub struct Queue {
 impl Queue {
     /// An empty queue of a VM that runs or is stopped.
     pub const fn new(running: bool) -> Self {
-        Self { running, in_flight: 0, next_age: 0, waiting: BTreeMap::new() }
+        Self { running, paused: false, in_flight: 0, next_age: 0, waiting: BTreeMap::new() }
     }
 
     /// Takes a new request, which runs at once or waits. One of a client that is gone is given back to be refused.
@@ -62,7 +64,7 @@ impl Queue {
     pub fn readmit(&mut self, admitted: Admitted) -> Admission {
         if admitted.request.client().is_gone() {
             Admission::Refused(admitted.request)
-        } else if self.running {
+        } else if self.is_open() {
             Admission::Run(admitted)
         } else {
             self.wait(admitted, None);
@@ -89,14 +91,36 @@ impl Queue {
         self.in_flight -= 1;
     }
 
-    /// From now on everything waits.
+    /// The VM is stopped: from now on everything waits.
     pub const fn stop(&mut self) {
         self.running = false;
     }
 
-    /// From now on nothing waits: returns what did, oldest first, as in flight.
-    pub fn release(&mut self) -> Vec<Admitted> {
+    /// From now on everything waits, until [`resume`](Self::resume).
+    pub const fn pause(&mut self) {
+        self.paused = true;
+    }
+
+    /// The VM runs. From now on nothing waits, unless there is a pause: returns what did, oldest first, as in flight.
+    pub fn start(&mut self) -> Vec<Admitted> {
         self.running = true;
+        self.release()
+    }
+
+    /// The pause is over. From now on nothing waits, unless the VM is stopped: returns as [`start`](Self::start) does.
+    pub fn resume(&mut self) -> Vec<Admitted> {
+        self.paused = false;
+        self.release()
+    }
+
+    const fn is_open(&self) -> bool {
+        self.running && !self.paused
+    }
+
+    fn release(&mut self) -> Vec<Admitted> {
+        if !self.is_open() {
+            return Vec::new();
+        }
         let waiting = std::mem::take(&mut self.waiting);
         self.in_flight += waiting.len();
         waiting.into_iter().map(|(age, waiting)| Admitted { request: waiting.request, age }).collect()
@@ -108,14 +132,14 @@ impl Queue {
         gone.map(|(_, waiting)| waiting).collect()
     }
 
-    /// Whether requests are still in flight although the VM is stopped.
+    /// Whether requests are still in flight although none may start.
     pub const fn is_draining(&self) -> bool {
-        !self.running && self.in_flight > 0
+        !self.is_open() && self.in_flight > 0
     }
 
-    /// Whether the VM is stopped and nothing is in flight any more.
+    /// Whether none may start and nothing is in flight any more.
     pub const fn is_drained(&self) -> bool {
-        !self.running && self.in_flight == 0
+        !self.is_open() && self.in_flight == 0
     }
 }
 
@@ -169,14 +193,14 @@ mod tests {
         assert!(queue.is_draining());
         queue.hold(first, FAILURE).expect("held");
         assert!(queue.is_drained());
-        assert_eq!(lengths(queue.release()), [1, 2, 3]);
+        assert_eq!(lengths(queue.start()), [1, 2, 3]);
     }
 
     #[test]
     fn what_a_new_stop_overtakes_waits_at_its_old_place_and_is_not_held() {
         let (mut queue, client) = (Queue::new(false), Client::default());
         (1..=2).for_each(|length| assert!(matches!(queue.admit(request(&client, length)), Admission::Waits)));
-        let mut released = queue.release();
+        let mut released = queue.start();
         queue.stop();
         let late = released.pop().expect("two");
         assert!(matches!(queue.readmit(late), Admission::Waits));
@@ -196,7 +220,20 @@ mod tests {
         refused.complete(Ok(Vec::new()));
         queue.leave();
         assert!(queue.forget(&gone).is_empty() && queue.is_drained());
-        assert_eq!(lengths(queue.release()), [1]);
+        assert_eq!(lengths(queue.start()), [1]);
+    }
+
+    #[test]
+    fn what_waits_goes_on_when_the_vm_runs_and_there_is_no_pause() {
+        let (mut queue, client) = (Queue::new(true), Client::default());
+        queue.pause();
+        assert!(matches!(queue.admit(request(&client, 1)), Admission::Waits));
+        assert!(queue.start().is_empty() && queue.is_drained());
+        queue.stop();
+        assert!(queue.resume().is_empty());
+        queue.pause();
+        assert!(queue.start().is_empty());
+        assert_eq!(lengths(queue.resume()), [1]);
     }
 
     #[test]

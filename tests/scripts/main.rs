@@ -40,6 +40,7 @@ scripts! {
     command_that_hangs_at_the_end
     cont_with_the_disk_still_full
     devices
+    disk_shrinks
     drives
     eio_stops_the_vm
     enospc_stops_the_vm

@@ -17,6 +17,7 @@ pub struct Attachment {
     registry: Arc<Registry>,
     user: UserId,
     usage: Usage,
+    keeps_size: bool,
     detached: AtomicBool,
 }
 
@@ -24,12 +25,27 @@ impl Attachment {
     pub(super) fn new(registry: &Arc<Registry>, name: &str, usage: Usage, user: &str) -> Result<Self, Error> {
         let (node, user) = registry.attach(name, user)?;
         match node.acquire(usage) {
-            Ok(()) => Ok(Self { node, registry: Arc::clone(registry), user, usage, detached: AtomicBool::new(false) }),
+            Ok(()) => {
+                let (registry, detached) = (Arc::clone(registry), AtomicBool::new(false));
+                Ok(Self { node, registry, user, usage, keeps_size: false, detached })
+            }
             Err(error) => {
                 drop(registry.detach(name, user));
                 Err(error)
             }
         }
+    }
+
+    /// From now on the node may become larger, but not smaller.
+    ///
+    /// # Errors
+    /// It is being made smaller.
+    pub fn keep_size(mut self) -> Result<Self, Error> {
+        if !self.keeps_size {
+            self.node.keep_size()?;
+            self.keeps_size = true;
+        }
+        Ok(self)
     }
 
     /// Whether writes are refused: by the node, or because it is used for reading only.
@@ -40,6 +56,9 @@ impl Attachment {
     /// Ends the use of the node, which may still be looked at through this.
     pub fn detach(&self) {
         if !self.detached.swap(true, Ordering::AcqRel) {
+            if self.keeps_size {
+                self.node.release_size();
+            }
             self.node.release(self.usage);
             drop(self.registry.detach(self.node.name(), self.user));
         }

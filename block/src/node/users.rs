@@ -12,6 +12,8 @@ use crate::driver::Usage;
 pub(super) struct Users {
     readers: usize,
     writers: usize,
+    /// Of them, those who can't do with a smaller size.
+    size_keepers: usize,
     /// Changes under way that suffer no writer to come.
     no_writers: usize,
     /// Changes under way that suffer nobody to come.
@@ -52,10 +54,9 @@ impl Node {
 
     fn admit(&self, usage: Usage) -> Result<(), Error> {
         let mut users = self.users.lock();
-        let busy = || Err(Error::generic(format!("Node {} is being changed", self.name)));
         match usage {
-            Usage::Read | Usage::Write if users.nobody > 0 => return busy(),
-            Usage::Write if users.no_writers > 0 => return busy(),
+            Usage::Read | Usage::Write if users.nobody > 0 => return Err(self.busy()),
+            Usage::Write if users.no_writers > 0 => return Err(self.busy()),
             Usage::Write if self.settings.load().read_only => {
                 return Err(Error::generic(format!("Block node '{}' is read-only", self.name)));
             }
@@ -75,6 +76,31 @@ impl Node {
         }
     }
 
+    fn busy(&self) -> Error {
+        Error::generic(format!("Node {} is being changed", self.name))
+    }
+
+    /// Called by a user of the node, for whom neither it nor those beneath become smaller from now on. Each success is
+    /// followed by one [`release_size`](Self::release_size).
+    pub(crate) fn keep_size(&self) -> Result<(), Error> {
+        let mut users = self.users.lock();
+        if users.nobody > 0 {
+            return Err(self.busy());
+        }
+        users.size_keepers += 1;
+        drop(users);
+        let below = self.child().map_or(Ok(()), |child| child.keep_size());
+        below.inspect_err(|_| self.users.lock().size_keepers -= 1)
+    }
+
+    /// Takes back a [`keep_size`](Self::keep_size).
+    pub(crate) fn release_size(&self) {
+        if let Some(child) = self.child() {
+            child.release_size();
+        }
+        self.users.lock().size_keepers -= 1;
+    }
+
     /// Keeps writers out of a node that has none.
     pub(super) fn keep_writers_out(&self) -> Result<KeptOut<'_>, Error> {
         let mut users = self.users.lock();
@@ -86,13 +112,13 @@ impl Node {
         Ok(KeptOut { node: self, field: |users| &mut users.no_writers })
     }
 
-    /// Keeps everybody out of a node that nobody uses, and of those beneath.
+    /// Keeps new users out of a node that may become smaller, and of those beneath.
     pub(super) fn keep_out(&self) -> Result<Vec<KeptOut<'_>>, Error> {
         let mut kept = Vec::new();
         let mut next = Some(self);
         while let Some(node) = next {
             let mut users = node.users.lock();
-            if users.readers + users.writers > 0 {
+            if users.size_keepers > 0 {
                 let text = format!("Node {} is in use and can only be made larger", node.name);
                 return Err(Error::generic(text));
             }

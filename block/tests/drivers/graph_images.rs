@@ -4,7 +4,7 @@ use block::graph::Graph;
 use serde_json::{Value, json};
 
 use crate::commands::{add, info, names, null_co, refused, reopen, text, writer};
-use crate::host::{ENOSPC, EPERM, errno, image};
+use crate::host::{EINVAL, ENOSPC, EPERM, errno, image};
 
 #[test]
 fn an_image_that_cannot_be_opened_leaves_no_node() {
@@ -90,7 +90,7 @@ fn sizes_are_changed_where_that_harms_nobody() {
     add(&graph, json!({"driver": "raw", "node-name": "fixed", "size": 4096, "file": "file"})).expect("added");
     add(&graph, null_co("null")).expect("added");
     add(&graph, json!({"driver": "null-co", "node-name": "read-only", "read-only": true})).expect("added");
-    let resize = |name: &str, size: i64| graph.resize(name, size).map_err(text);
+    let resize = |name: &str, size: i64| graph.resize(name, size, |_| ()).map_err(text);
     assert_eq!(resize("none", 1), refused("Cannot find device='' nor node-name='none'"));
     assert_eq!(resize("file", -1), refused("Parameter 'size' expects a >0 size"));
     assert_eq!(resize("read-only", 1), refused("Image is read-only"));
@@ -104,12 +104,15 @@ fn sizes_are_changed_where_that_harms_nobody() {
     assert_eq!(info(&graph, "file").image.virtual_size, 12_288);
     assert_eq!(resize("file", 10_001), Ok(()));
     assert_eq!(info(&graph, "window").image.virtual_size, 5905);
-    let disk = writer(&graph, "window").expect("attached");
+    let disk = writer(&graph, "window").expect("attached").keep_size().expect("nobody changes it");
     assert_eq!(resize("file", 10_000), refused("Node file is in use and can only be made larger"));
     assert_eq!(resize("window", 1), refused("Node window is in use and can only be made larger"));
     assert_eq!(resize("window", 20_000), Ok(()));
     disk.write(19_999, &[1], true).expect("its user sees it at once");
     drop(disk);
+    let disk = writer(&graph, "window").expect("attached");
+    assert_eq!(resize("window", 4096), Ok(()), "a user who didn't ask for more is no obstacle");
+    assert_eq!(errno(&disk.write(4096, &[1], false).expect_err("cut off")), EINVAL);
     assert_eq!(resize("file", 0), Ok(()));
     assert_eq!(info(&graph, "window").image.virtual_size, 0);
     let fixed = graph.attach("fixed", false, "export 'e'").expect("attached");

@@ -149,4 +149,9 @@ fn a_new_size_is_told_and_seen() {
     assert_eq!(driver.ask(&fixture.device, VIRTIO_BLK_T_OUT, last, &[3; 512], 0).0, OK);
     assert_eq!(driver.ask(&fixture.device, VIRTIO_BLK_T_IN, last, &[], 512), (OK, vec![3; 512]));
     assert_eq!(driver.ask(&fixture.device, VIRTIO_BLK_T_IN, last + 1, &[], 512).0, IO_ERROR);
+    resize(SIZE);
+    assert_eq!(driver.told.counts().config_changed, 2);
+    assert_eq!(fixture.device.config()[..8], (SIZE / 512).to_le_bytes());
+    assert_eq!(driver.ask(&fixture.device, VIRTIO_BLK_T_OUT, last, &[3; 512], 0).0, IO_ERROR);
+    assert_eq!(driver.ask(&fixture.device, VIRTIO_BLK_T_IN, last - 2, &[], 512), (OK, vec![0; 512]));
 }
