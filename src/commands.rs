@@ -6,10 +6,11 @@ use hw::Board;
 use hw::board::BOARDS;
 use monitor::Preconfig;
 use qapi_schema::Error;
-use qapi_schema::machine::{Commands, CpuInfoFast, MachineInfo, NameInfo, UuidInfo};
+use qapi_schema::machine::{Commands, CpuInfoFast, MachineInfo, Memdev, NameInfo, UuidInfo};
 use vl::Vm;
 
 use crate::identity::Identity;
+use crate::objects::Objects;
 
 /// The commands of the machine as a whole.
 pub struct MachineCommands {
@@ -21,6 +22,8 @@ pub struct MachineCommands {
     pub vm: Arc<Vm>,
     /// The machine that is built.
     pub board: Arc<Board>,
+    /// The objects, among them the machine's RAM.
+    pub objects: Arc<Objects>,
     /// Whether the guest runs once the machine is built.
     pub start_guest: bool,
 }
@@ -50,6 +53,10 @@ impl Commands for MachineCommands {
 
     fn query_machines(&self) -> Result<Vec<MachineInfo>, Error> {
         Ok(BOARDS.iter().map(|kind| kind.info()).collect())
+    }
+
+    fn query_memdev(&self) -> Result<Vec<Memdev>, Error> {
+        Ok(self.objects.memdevs())
     }
 
     fn x_exit_preconfig(&self) -> Result<(), Error> {

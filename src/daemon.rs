@@ -207,7 +207,7 @@ impl Setup {
                 self.machine.objects().add(options).map_err(text)
             }
             Directive::Chardev => {
-                let (id, chardev) = Chardev::parse(value, self.machine.objects()).map_err(text)?;
+                let (id, chardev) = Chardev::parse(value, self.machine.objects().credentials()).map_err(text)?;
                 if self.chardevs.contains_key(&id) {
                     return Err(format!("Duplicate chardev '{id}'"));
                 }
@@ -246,7 +246,7 @@ impl Setup {
             }
             Directive::Qtest if self.qtest.is_some() => Err("there is one client of qtest".into()),
             Directive::Qtest => {
-                let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
+                let chardev = Chardev::parse_legacy(value, self.machine.objects().credentials()).map_err(text)?;
                 self.qtest = Some(qtest::Endpoint::open(chardev).map_err(text)?);
                 Ok(())
             }
@@ -319,7 +319,7 @@ impl Setup {
             Some(id) => self.monitor_on(id, options),
             None if value == "none" => Ok(()),
             None => {
-                let chardev = Chardev::parse_legacy(value, self.machine.objects()).map_err(text)?;
+                let chardev = Chardev::parse_legacy(value, self.machine.objects().credentials()).map_err(text)?;
                 self.monitor(chardev, options)
             }
         }

@@ -17,6 +17,7 @@ pub mod machine;
 pub mod machine_options;
 pub mod monitor_options;
 pub mod notify;
+pub mod objects;
 pub mod pidfile;
 pub mod qom;
 pub mod qtest;

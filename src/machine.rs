@@ -17,13 +17,14 @@ use qapi_schema::run_state::ShutdownCause;
 use qapi_schema::{Client, Command, CommandTable, Error, INTROSPECTION};
 use qapi_schema::{block_core, block_export, control, fdset, introspect, machine, misc, qdev, qom, run_state};
 use sockets::tls::Credentials;
-use sockets::{Access, Address, Objects};
+use sockets::{Access, Address};
 use vl::{End, Observer, SystemClock, Vm};
 
 use crate::commands::MachineCommands;
 use crate::event_clock;
 use crate::identity::Identity;
 use crate::machine_options::MachineOptions;
+use crate::objects::Objects;
 use crate::qom::Qom;
 use crate::qtest;
 
@@ -65,7 +66,7 @@ impl Machine {
         vm.observe(MONITOR_PRIORITY, Arc::new(Ended(ended)));
         let block = Arc::new(Block::new(vm.clone()));
         let objects = Arc::<Objects>::default();
-        let exports = Arc::new(Exports::new(block.clone(), objects.clone()));
+        let exports = Arc::new(Exports::new(block.clone(), objects.credentials().clone()));
         Ok(Self { vm, block, exports, objects, server, identity: Identity::default(), board: None, qtest: None, end })
     }
 
@@ -92,14 +93,14 @@ impl Machine {
     /// Builds the machine that these options describe, with this time. Devices are plugged into its board from here on.
     ///
     /// # Errors
-    /// There can't be that much RAM, or that many processors.
+    /// There can't be that much RAM, or that many processors; or an object has the name of the RAM.
     pub fn build(&mut self, options: &MachineOptions, clock: VirtualClock) -> Result<&Arc<Board>, Error> {
         let MachineOptions { kind, ram_size, cpus, virtio_mmio } = *options;
-        let clock = Arc::new(clock);
+        let (clock, ram_size) = (Arc::new(clock), ram_size.unwrap_or(kind.default_ram));
         let board = Board::new(
             kind,
             BoardOptions {
-                ram_size: ram_size.unwrap_or(kind.default_ram),
+                ram_size,
                 cpus,
                 virtio_mmio,
                 clock: Arc::clone(&clock),
@@ -107,6 +108,9 @@ impl Machine {
                 block: Arc::clone(&self.block),
             },
         )?;
+        if ram_size > 0 {
+            self.objects.add_machine_ram(kind.ram_id, ram_size)?;
+        }
         if clock.is_driven() {
             event_clock::follow(&self.server.broadcaster(), &clock);
         }
@@ -215,8 +219,14 @@ impl Machine {
         let preconfig = server.preconfig();
         let built = !preconfig.is_on();
         let phase = Arc::clone(&preconfig);
-        let of_machine =
-            Arc::new(MachineCommands { identity, preconfig, vm: vm.clone(), board: board.clone(), start_guest });
+        let of_machine = Arc::new(MachineCommands {
+            identity,
+            preconfig,
+            vm: vm.clone(),
+            board: board.clone(),
+            objects: objects.clone(),
+            start_guest,
+        });
         let tree = Arc::new(Qom { objects, board: board.clone() });
         let fdsets = Arc::clone(block.fdsets());
         let commands = Arc::new_cyclic(|table: &Weak<CommandTable>| {

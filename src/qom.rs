@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hw::Board;
-use hw::qom::{Member, Object, list_types};
+use hw::qom::{Member, Object, list_type_properties, list_types};
 use qapi_schema::Error;
-use qapi_schema::qom::{Commands, ObjectOptions, ObjectPropertyInfo, ObjectType, ObjectTypeInfo};
+use qapi_schema::qom::{Commands, ObjectOptions, ObjectPropertyInfo, ObjectTypeInfo};
 use serde_json::Value;
-use sockets::Objects;
+
+use crate::objects::Objects;
 
 /// All objects.
 pub struct Qom {
@@ -19,12 +20,8 @@ pub struct Qom {
 
 impl Qom {
     fn tree(&self) -> Object {
-        let mut objects = Object::new("container");
-        for id in self.objects.ids() {
-            objects.add(id, Member::Child(Object::new(ObjectType::TlsCredsX509.as_str())));
-        }
         let mut tree = self.board.tree();
-        tree.add("objects", Member::Child(objects));
+        tree.add("objects", Member::Child(self.objects.tree()));
         tree
     }
 }
@@ -38,6 +35,16 @@ impl Commands for Qom {
         let tree = self.tree();
         let (path, object) = tree.resolve(&path)?;
         object.get(&path, &property)
+    }
+
+    fn qom_set(&self, path: String, property: String, _value: Value) -> Result<(), Error> {
+        let tree = self.tree();
+        let (path, object) = tree.resolve(&path)?;
+        Err(object.refuse(&path, &property))
+    }
+
+    fn qom_list_properties(&self, typename: String) -> Result<Vec<ObjectPropertyInfo>, Error> {
+        list_type_properties(&typename)
     }
 
     fn qom_list_types(

@@ -163,15 +163,15 @@ fn qmp_is_spoken_over_tls_while_others_never_finish_their_handshake() {
 
 #[test]
 fn a_monitor_connects_to_its_client_over_tls() {
-    use sockets::Objects;
     use std::os::fd::AsFd;
 
     let pki = certificates::directory();
-    let objects = Objects::default();
+    let objects = whystop::objects::Objects::default();
     let server = whystop::keyval::Argument::parse(&object("tls0", pki.path(), "server"), Some("qom-type"));
     let server = server.and_then(|argument| argument.into()).expect("good options");
     objects.add(server).expect("good files");
-    let credentials = objects.tls_creds("tls0", qapi_schema::crypto::QCryptoTLSCredsEndpoint::Server).expect("added");
+    let credentials =
+        objects.credentials().tls_creds("tls0", qapi_schema::crypto::QCryptoTLSCredsEndpoint::Server).expect("added");
 
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("bound").port();

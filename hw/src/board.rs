@@ -49,6 +49,8 @@ pub struct BoardKind {
     pub is_default: bool,
     /// How much RAM it has if none is asked for.
     pub default_ram: u64,
+    /// What its RAM is called among the objects.
+    pub ram_id: &'static str,
     /// Where RAM goes, in the order in which it is filled.
     pub ram: &'static [Window],
     /// Its processors.
@@ -139,6 +141,7 @@ impl BoardKind {
             numa_mem_supported: false,
             deprecated: false,
             default_cpu_type: self.cpu.as_ref().map(|cpu| cpu.type_name.into()),
+            default_ram_id: Some(self.ram_id.into()),
             acpi: false,
         }
     }

@@ -21,6 +21,7 @@
 //! - [`irq`]: interrupt lines, and the controllers they end at.
 //! - [`virtio`]: virtio devices, and the transport virtio-mmio.
 //! - [`power`], [`pvpanic`], [`ib700`]: what a guest says of itself, and what watches it.
+//! - [`memory_backend`]: RAM that is set aside under a name.
 //! - [`clock`]: the virtual clock and its timers.
 //!
 //! What clients see of it: [`types`] of objects, [`device`]s with their properties, and the tree of objects, [`qom`].
@@ -33,6 +34,7 @@ mod commands;
 pub mod device;
 pub mod ib700;
 pub mod irq;
+pub mod memory_backend;
 pub mod power;
 pub mod pvpanic;
 pub mod qom;

@@ -2,7 +2,7 @@
 
 use qapi_schema::qom::{ObjectPropertyInfo, ObjectTypeInfo};
 use qapi_schema::{Error, ErrorClass};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::types::{self, Type};
 
@@ -50,6 +50,19 @@ impl Object {
         self.add(name, Member::Value { of, value: value.into() });
     }
 
+    /// Gives it what every device has.
+    pub fn add_device_values(&mut self, hotplugged: bool, hotpluggable: bool) {
+        self.add_value("realized", "bool", true);
+        self.add_value("hotplugged", "bool", hotplugged);
+        self.add_value("hotpluggable", "bool", hotpluggable);
+    }
+
+    /// Gives it what every machine has.
+    pub fn add_machine_values(&mut self, ram_size: u64, cpus: u32) {
+        self.add_value("memory", "MemorySizeConfiguration", json!({ "size": ram_size }));
+        self.add_value("smp", "SMPConfiguration", json!({ "cpus": cpus }));
+    }
+
     /// The child of this name.
     pub fn child(&mut self, name: &str) -> Option<&mut Self> {
         self.members.iter_mut().find_map(|(other, member)| match member {
@@ -90,6 +103,12 @@ impl Object {
             Some((_, Member::Link { path, .. })) => Ok(path.as_str().into()),
             Some((_, Member::Value { value, .. })) => Ok(value.clone()),
         }
+    }
+
+    /// Why what it has under this name can't be set: nothing can, once it is made.
+    pub fn refuse(&self, path: &str, property: &str) -> Error {
+        let refusal = || Error::generic(format!("Property '{}.{property}' is not writable", self.type_name));
+        self.get(path, property).map_or_else(|error| error, |_| refusal())
     }
 
     /// The object at a path: a whole one from here, which starts with a slash, or the end of one. Returns the whole path,
@@ -163,6 +182,26 @@ pub fn list_properties(type_name: &str) -> Result<Vec<ObjectPropertyInfo>, Error
     Ok(of.properties.iter().map(Into::into).collect())
 }
 
+/// What `qom-list-properties` tells of a type: what all its objects have.
+///
+/// # Errors
+/// There is no such type.
+pub fn list_type_properties(type_name: &str) -> Result<Vec<ObjectPropertyInfo>, Error> {
+    let not_found = || Error::new(ErrorClass::DeviceNotFound, format!("Class '{type_name}' not found"));
+    let of = Type::find(type_name).ok_or_else(not_found)?;
+    let mut sample = Object::new(of.name);
+    if of.plug.is_some() {
+        sample.add("parent_bus", Member::Link { of: "bus", path: String::new() });
+    }
+    if of.implements("device") {
+        sample.add_device_values(false, of.plug.is_some_and(|(bus, _)| bus.is_hotpluggable()));
+    }
+    if of.implements("machine") {
+        sample.add_machine_values(0, 1);
+    }
+    Ok(sample.list().into_iter().chain(of.properties.iter().map(Into::into)).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +247,9 @@ mod tests {
         assert_eq!((get("serial"), get("parent_bus")), (Ok("s".into()), Ok("/a/bus".into())));
         assert_eq!(get("colour"), Err("Property 'virtio-blk-device.colour' not found".into()));
         assert_eq!(tree.get("/", "a").expect("there"), "/a");
+        let refused = |name| disk.refuse(&path, name).to_string();
+        assert_eq!(refused("serial"), "Property 'virtio-blk-device.serial' is not writable");
+        assert_eq!(refused("colour"), "Property 'virtio-blk-device.colour' not found");
     }
 
     #[test]
@@ -218,6 +260,13 @@ mod tests {
         );
         assert!(list_types("machine", false).iter().any(|info| info.name == "none-machine"));
         assert_eq!(list_types("nothing", true), []);
+        let of_all =
+            |name| list_type_properties(name).expect(name).into_iter().map(|info| info.name).collect::<Vec<_>>();
+        assert_eq!(of_all("virtio-mmio"), ["type", "realized", "hotplugged", "hotpluggable", "force-legacy"]);
+        let ib700 = ["type", "parent_bus", "realized", "hotplugged", "hotpluggable"];
+        assert_eq!(of_all("ib700"), ib700);
+        assert_eq!(of_all("machine"), ["type", "memory", "smp"]);
+        assert_eq!(list_type_properties("nothing").expect_err("none").to_string(), "Class 'nothing' not found");
         let refused = |name| list_properties(name).expect_err(name).to_string();
         assert_eq!(refused("nothing"), "Device 'nothing' not found");
         assert_eq!(refused("machine"), "Parameter 'typename' expects a non-abstract device type");

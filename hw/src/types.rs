@@ -4,7 +4,7 @@ use qapi_schema::Error;
 
 use crate::device::{BusKind, Plug, Property};
 use crate::virtio::disk;
-use crate::{board, ib700, power, pvpanic};
+use crate::{board, ib700, memory_backend, power, pvpanic};
 
 /// A type of objects.
 #[derive(Debug)]
@@ -68,6 +68,10 @@ pub fn all() -> impl Iterator<Item = &'static Type> {
 static TYPES: &[Type] = &[
     Type { parent: None, ..Type::abstraction("object", "") },
     Type::fixed("container", "object"),
+    Type::abstraction("tls-creds", "object"),
+    Type::fixed("tls-creds-x509", "tls-creds"),
+    Type::abstraction("memory-backend", "object"),
+    memory_backend::TYPE,
     Type::abstraction("bus", "object"),
     Type::fixed(BusKind::System.type_name(), "bus"),
     Type::fixed(BusKind::Isa.type_name(), "bus"),

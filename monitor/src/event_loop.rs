@@ -486,10 +486,10 @@ mod tests {
             std::fs::write(directory.path().join(name), text).expect("written");
         }
         let options = serde_json::json!({
-            "qom-type": "tls-creds-x509", "id": "t", "endpoint": "server", "dir": directory.path(),
+            "endpoint": "server", "dir": directory.path(),
         });
         let objects = sockets::Objects::default();
-        objects.add(FromValue::from_value(options, &Visitor::json()).expect("options")).expect("readable");
+        objects.add("t", FromValue::from_value(options, &Visitor::json()).expect("options")).expect("readable");
         objects.tls_creds("t", QCryptoTLSCredsEndpoint::Server).expect("there")
     }
 }

@@ -1,15 +1,14 @@
-//! What `object-add` makes, by id: TLS credentials.
+//! The TLS credentials that `object-add` makes, by id.
 
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use qapi_schema::Error;
 use qapi_schema::crypto::{QCryptoTLSCredsEndpoint, TlsCredsX509Properties};
-use qapi_schema::qom::{ObjectOptions, ObjectOptionsKind};
-use qapi_schema::{Error, check_identifier};
 
 use crate::tls::Credentials;
 
-/// The objects there are.
+/// The credentials there are.
 #[derive(Debug, Default)]
 pub struct Objects {
     credentials: Mutex<HashMap<String, Credentials>>,
@@ -31,35 +30,25 @@ impl Objects {
         Ok(credentials)
     }
 
-    /// The identifiers of all, sorted.
-    pub fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<_> = self.credentials.lock().keys().cloned().collect();
-        ids.sort_unstable();
-        ids
-    }
-
-    /// Creates an object, as `object-add` does.
+    /// Reads credentials, as `object-add` does.
     ///
     /// # Errors
-    /// What is wrong with its options, or with the files that it is made of.
-    pub fn add(&self, arguments: ObjectOptions) -> Result<(), Error> {
-        let ObjectOptions { id, qom_type } = arguments;
-        check_identifier("id", &id)?;
-        let ObjectOptionsKind::TlsCredsX509(properties) = qom_type;
+    /// What is wrong with the options, or with the files.
+    pub fn add(&self, id: &str, properties: TlsCredsX509Properties) -> Result<(), Error> {
         let TlsCredsX509Properties { verify_peer, dir, endpoint } = properties;
         let dir = dir.ok_or_else(|| Error::generic("Parameter 'dir' is missing"))?;
         let endpoint = endpoint.unwrap_or(QCryptoTLSCredsEndpoint::Client);
         // The files are read without the lock.
         let loaded = Credentials::load(dir.as_ref(), endpoint, verify_peer.unwrap_or(true)).map_err(Error::generic)?;
         let mut credentials = self.credentials.lock();
-        if credentials.contains_key(&id) {
+        if credentials.contains_key(id) {
             return Err(Error::generic(format!("Duplicate object '{id}'")));
         }
-        credentials.insert(id, loaded);
+        credentials.insert(id.to_owned(), loaded);
         Ok(())
     }
 
-    /// Removes an object, as `object-del` does.
+    /// Removes credentials, as `object-del` does.
     ///
     /// # Errors
     /// There is none of this identifier.

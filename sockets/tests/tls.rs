@@ -12,7 +12,6 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use qapi_schema::crypto::{QCryptoTLSCredsEndpoint as Endpoint, TlsCredsX509Properties};
-use qapi_schema::qom::{ObjectOptions, ObjectOptionsKind};
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use sockets::Objects;
 use sockets::tls::{Credentials, Session};
@@ -24,8 +23,7 @@ fn load(directory: &Path, endpoint: Endpoint, verify_peer: bool) -> Credentials 
         endpoint: Some(endpoint),
         verify_peer: Some(verify_peer),
     };
-    let qom_type = ObjectOptionsKind::TlsCredsX509(properties);
-    objects.add(ObjectOptions { id: "tls0".into(), qom_type }).expect("good files");
+    objects.add("tls0", properties).expect("good files");
     objects.tls_creds("tls0", endpoint).expect("just added")
 }
 
@@ -179,7 +177,7 @@ fn credentials_that_are_removed_serve_those_who_have_them() {
     let add = || {
         let dir = Some(directory.path().display().to_string());
         let properties = TlsCredsX509Properties { dir, endpoint: Some(Endpoint::Server), verify_peer: None };
-        objects.add(ObjectOptions { id: "tls0".into(), qom_type: ObjectOptionsKind::TlsCredsX509(properties) })
+        objects.add("tls0", properties)
     };
     add().expect("good files");
     assert_eq!(add().expect_err("twice").desc(), "Duplicate object 'tls0'");

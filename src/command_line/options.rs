@@ -111,7 +111,8 @@ pub const SECTIONS: &[Section] = &[
                 names: &["object"],
                 value: Some("[qom-type=]<type>,id=<id>[,<key>=<value>...] | <JSON> | help"),
                 help: "create an object, as the QMP command object-add does: tls-creds-x509,dir=<directory>[,endpoint=server]\
-                       [,verify-peer=off] reads ca-cert.pem, server-cert.pem and server-key.pem",
+                       [,verify-peer=off] reads ca-cert.pem, server-cert.pem and server-key.pem; memory-backend-ram,\
+                       size=<bytes> sets memory aside",
                 example: "--object tls-creds-x509,id=tls0,dir=/etc/pki/whystop,endpoint=server",
                 directive: Directive::Object,
                 phase: Phase::Objects,

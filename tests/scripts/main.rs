@@ -68,6 +68,7 @@ scripts! {
     no_reboot
     no_shutdown
     not_started_yet
+    objects
     out_of_band
     panic_ends_the_machine
     policy_enospc

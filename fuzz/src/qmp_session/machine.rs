@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 use vl::{Clock, Vm};
 use whystop::commands::MachineCommands;
 use whystop::identity::Identity;
+use whystop::objects::Objects;
 use whystop::qom::Qom;
 
 /// When everything happens, so that what is said is always the same.
@@ -197,14 +198,16 @@ fn commands(vm: &Arc<Vm>, block: &Arc<Block>, exports: &Arc<Exports>, preconfig:
     };
     let board = Board::new(BoardKind::preferred(), options).expect("there can be such a machine");
     board.built();
+    let objects = Arc::<Objects>::default();
     let machine = Arc::new(MachineCommands {
         identity: Identity::default(),
         preconfig,
         vm: vm.clone(),
         board: Arc::clone(&board),
+        objects: Arc::clone(&objects),
         start_guest: true,
     });
-    let tree = Arc::new(Qom { objects: Arc::default(), board: Arc::clone(&board) });
+    let tree = Arc::new(Qom { objects, board: Arc::clone(&board) });
     let (exports, sets) = (Arc::clone(exports), Arc::clone(block.fdsets()));
     Arc::new_cyclic(|table: &Weak<CommandTable>| {
         let table = Weak::clone(table);

@@ -20,6 +20,7 @@ pub static MICROVM: BoardKind = BoardKind {
     description: "x86 machine with ports and 8 slots for virtio-mmio",
     is_default: true,
     default_ram: 128 << 20,
+    ram_id: "microvm.ram",
     // What does not fit below 3 GiB goes on at 4 GiB.
     ram: &[Window { base: 0, most: 3 << 30 }, Window { base: 4 << 30, most: 1 << 40 }],
     cpu: Some(CpuKind { type_name: CPU.name, target: qapi_schema::machine::SysEmuTarget::X86_64 }),

@@ -13,6 +13,7 @@ pub static NONE: BoardKind = BoardKind {
     description: "no devices, and no memory unless -m gives some",
     is_default: false,
     default_ram: 0,
+    ram_id: "ram",
     ram: &[Window { base: 0, most: 1 << 40 }],
     cpu: None,
     most_cpus: 1,

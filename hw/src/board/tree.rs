@@ -1,7 +1,5 @@
 //! A board's objects as a tree.
 
-use serde_json::json;
-
 use super::{Board, plug};
 use crate::device::{BusKind, Plugged};
 use crate::qom::{Member, Object};
@@ -25,8 +23,7 @@ impl Board {
         }
 
         let mut machine = Object::new(self.kind.type_name);
-        machine.add_value("memory", "MemorySizeConfiguration", json!({ "size": self.options.ram_size }));
-        machine.add_value("smp", "SMPConfiguration", json!({ "cpus": self.options.cpus }));
+        machine.add_machine_values(self.options.ram_size, self.options.cpus);
         if let Some(controller) = &self.kind.controller {
             machine.add(controller.name, Member::Child(Object::new(controller.type_name)));
         }
@@ -44,9 +41,7 @@ impl Board {
         if let Some((kind, bus)) = *bus {
             object.add("parent_bus", Member::Link { of: "bus", path: self.bus_path(kind, bus) });
         }
-        object.add_value("realized", "bool", true);
-        object.add_value("hotplugged", "bool", *hotplugged);
-        object.add_value("hotpluggable", "bool", bus.is_some_and(|(kind, _)| kind.is_hotpluggable()));
+        object.add_device_values(*hotplugged, bus.is_some_and(|(kind, _)| kind.is_hotpluggable()));
         for property in of.properties {
             object.add_value(property.name, property.kind.type_name(), values.get(property.name).clone());
         }

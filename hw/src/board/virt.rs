@@ -20,6 +20,7 @@ pub static VIRT: BoardKind = BoardKind {
     description: "Arm machine with 32 slots for virtio-mmio",
     is_default: false,
     default_ram: 128 << 20,
+    ram_id: "mach-virt.ram",
     ram: &[Window { base: 1 << 30, most: 255 << 30 }],
     cpu: Some(CpuKind { type_name: CPU.name, target: qapi_schema::machine::SysEmuTarget::Aarch64 }),
     most_cpus: 512,
