@@ -7,6 +7,10 @@
 //! | sleep control   | `registers`    | write 1    | with bit 5 set, bits 2 to 4 say where to: 3 S3, 4 S4, 5 S5         |
 //! | sleep status    | `registers + 1`| write 1    | nothing                                                            |
 //! | reset           | `registers + 2`| write 1    | 0x42 resets the machine                                            |
+//!
+//! A guest that asks for another sleep type expects to be halted by a machine that does not know how: neither may it run
+//! on, nor can it be put to sleep. That is an internal error, as an instruction that a processor cannot emulate is one:
+//! the VM stops until a reset.
 
 use std::sync::Arc;
 
@@ -71,7 +75,9 @@ impl Power {
                 S3 => self.vm.suspend_request(),
                 S4 => self.vm.suspend_disk_request(),
                 S5 => self.vm.shutdown_request(ShutdownCause::GuestShutdown),
-                _ => {}
+                other => {
+                    self.vm.internal_error(&format!("the guest asks for sleep type {other}, which the machine lacks"));
+                }
             },
             RESET if value == RESET_VALUE => {
                 // A VM that can't be reset now is on its way to the end.
@@ -120,6 +126,7 @@ mod tests {
     use crate::board::virt::VIRT;
     use crate::irq::Interceptor;
     use std::sync::mpsc::Receiver;
+    use vl::RunState;
 
     #[derive(Default)]
     struct Heard(Mutex<Vec<(u32, bool)>>);
@@ -165,8 +172,20 @@ mod tests {
         assert_eq!(written(0, 0x20 | S4 << 2).1, ["SUSPEND_DISK", "SHUTDOWN"]);
         assert_eq!(written(0, 0x20 | S3 << 2).1, ["SUSPEND"]);
         assert_eq!(written(2, 0x42).1, ["RESET"]);
-        for (offset, value) in [(0, S5 << 2), (0, 0x20), (1, 0xff), (2, 0x43)] {
+        for (offset, value) in [(0, S5 << 2), (1, 0xff), (2, 0x43)] {
             assert_eq!(written(offset, value).1, [""; 0], "{offset} {value:#x}");
+        }
+    }
+
+    #[test]
+    fn a_sleep_type_that_there_is_not_is_an_internal_error() {
+        for kind in [0, 1, 2, 6, 7] {
+            let (board, heard) = written(0, SLEEP_ENABLE | kind << 2);
+            assert_eq!(
+                (heard, board.vm().transaction(|tx| tx.run_state())),
+                (vec!["STOP".to_owned()], RunState::InternalError),
+                "{kind}"
+            );
         }
     }
 

@@ -56,6 +56,7 @@ scripts! {
     human_monitor_command
     image_handed_over
     image_lock
+    internal_error
     io_status
     json_dialect
     late_client_asks_after_resume

@@ -11,6 +11,7 @@
 //!                     pause:          SHUTDOWN, STOP shutdown
 //!   reset_request     reset:          RESET
 //!                     shutdown:       as shutdown_request
+//!   internal_error    STOP internal-error
 //!   suspend_request   SUSPEND         wakeup_request  WAKEUP         powerdown_request  POWERDOWN
 //! ```
 //!
@@ -106,8 +107,8 @@ impl Vm {
         self.transaction(|tx| tx.wake_up(reason))
     }
 
-    /// The VM itself fails: a device finds its own state broken, and to go on could hurt the guest's data. The VM stops
-    /// until a reset. `what` is logged.
+    /// The VM itself fails: a device finds its own state broken, or is asked for what it can neither do nor refuse, and to
+    /// go on could hurt the guest's data. The VM stops until a reset. `what` is logged.
     pub fn internal_error(&self, what: &str) {
         tracing::error!("internal error: {what}");
         self.request(|tx| tx.stop_live(RunState::InternalError));
