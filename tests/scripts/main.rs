@@ -72,6 +72,8 @@ scripts! {
     objects
     out_of_band
     panic_ends_the_machine
+    panic_is_a_failure
+    panic_without_shutdown
     policy_enospc
     policy_ignore
     policy_ignore_reads
@@ -109,6 +111,8 @@ scripts! {
     two_monitors
     user_stop
     virtio_blk_device
+    watchdog_actions
+    watchdog_resets_to_a_stop
 }
 
 fn directory() -> &'static Path {

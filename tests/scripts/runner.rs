@@ -51,7 +51,7 @@ pub fn play(script: &Script, directory: TempDir) -> Result<(), String> {
     for step in &script.steps {
         scene.step(&step.action).map_err(|error| scene.report(step, &error))?;
     }
-    scene.end().map_err(|error| format!("after the last step: {error}"))
+    scene.end(script.status).map_err(|error| format!("after the last step: {error}"))
 }
 
 impl Script {
@@ -231,7 +231,7 @@ impl Scene {
     }
 
     /// The daemon ends. Whoever is still connected is told that and nothing else, and no request is answered any more.
-    fn end(mut self) -> Result<(), String> {
+    fn end(mut self, status: i32) -> Result<(), String> {
         let data = if self.shut_down { "..." } else { r#"{"guest": false, "reason": "host-signal"}"# };
         let shutdown = format!(r#"{{"event": "SHUTDOWN", "data": {data}, ...}}"#);
         let shutdown = Pattern::parse(&shutdown)?;
@@ -258,7 +258,7 @@ impl Scene {
         for (name, guest) in self.guests.iter_mut().filter(|(_, guest)| matches!(guest, Guest::Nbd(_))) {
             guest.closed().map_err(|error| format!("{name}: {error}"))?;
         }
-        self.daemon.wait()?;
+        self.daemon.wait_for_status(status)?;
         if let Some(change) = self.machine.as_ref().and_then(Machine::unmentioned) {
             return Err(format!("qtest: not mentioned\n  + {change:?}"));
         }

@@ -57,6 +57,8 @@ pub struct Script {
     pub steps: Vec<Step>,
     /// The daemon is a machine, driven over qtest.
     pub is_machine: bool,
+    /// The exit status of the daemon.
+    pub status: i32,
 }
 
 /// A step with its place, for messages.
@@ -188,7 +190,7 @@ struct Parser {
 impl Default for Parser {
     fn default() -> Self {
         let (options, files, fifos, steps) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let script = Script { options, files, fifos, steps, is_machine: false };
+        let script = Script { options, files, fifos, steps, is_machine: false, status: 0 };
         Self { script, guests: HashSet::new() }
     }
 }
@@ -212,6 +214,11 @@ impl Parser {
             ("fifo", _) => {
                 let [name] = words(rest)?;
                 self.script.fifos.push(name.into());
+                return Ok(());
+            }
+            ("ends", _) => {
+                let status = rest.strip_prefix("with ").ok_or("expected: ends with STATUS")?;
+                self.script.status = status.parse().map_err(|error| format!("{status}: {error}"))?;
                 return Ok(());
             }
             ("write", _) => {
@@ -425,8 +432,9 @@ mod tests {
 
     #[test]
     fn a_fifo_comes_before_the_steps_and_is_written_to_in_its_turn() {
-        let script = Script::parse("f", "# Scene.\nwrite f \"a\\n\"\nfifo f\n", Path::new("/dir")).expect("valid");
-        assert_eq!(script.fifos, ["f"]);
+        let script =
+            Script::parse("f", "# Scene.\nends with 3\nwrite f \"a\\n\"\nfifo f\n", Path::new("/dir")).expect("valid");
+        assert_eq!((script.fifos, script.status), (vec!["f".to_owned()], 3));
         assert_eq!(script.steps[0].action, Action::Writer("f".into(), b"a\n".to_vec()));
     }
 
@@ -493,6 +501,8 @@ mod tests {
             "# Scene.\nfile a",
             "# Scene.\nfile a 1G",
             "# Scene.\nfifo",
+            "# Scene.\nends",
+            "# Scene.\nends with x",
             "# Scene.\nwrite a",
             "# Scene.\nwrite a b",
         ] {

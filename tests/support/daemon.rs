@@ -80,9 +80,14 @@ impl Daemon {
 
     /// Waits for its end, which must be a clean one: with status 0, and without a panic on any thread.
     pub fn wait(&mut self) -> Result<(), String> {
+        self.wait_for_status(0)
+    }
+
+    /// The same with another status.
+    pub fn wait_for_status(&mut self, code: i32) -> Result<(), String> {
         let status = wait(&mut self.child)?;
         let stderr = self.stderr();
-        if !status.success() || stderr.contains("panicked at") {
+        if status.code() != Some(code) || stderr.contains("panicked at") {
             return Err(format!("the daemon did not end cleanly: {status}\n{stderr}"));
         }
         Ok(())
