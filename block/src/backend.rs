@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -183,7 +184,7 @@ impl BlockBackend {
             self.statistics.invalid(operation);
             return self.answer(admitted.request, Err(error));
         }
-        match self.perform(operation) {
+        match surviving(&self.vm, || self.perform(operation)) {
             Ok(data) => {
                 self.statistics.done(operation, started);
                 self.answer(admitted.request, Ok(data));
@@ -402,4 +403,37 @@ pub(crate) fn node_stats(node: &Node) -> BlockStats {
 /// The answer to a request whose client is gone. Nobody reads it.
 fn gone() -> io::Error {
     io::ErrorKind::ConnectionAborted.into()
+}
+
+/// A driver that panics is a bug of ours, and nobody knows what became of the disk: the VM stops until a reset, and the
+/// request fails like any other, so that neither it nor its thread is lost.
+fn surviving(vm: &Vm, perform: impl FnOnce() -> Answer) -> Answer {
+    catch_unwind(AssertUnwindSafe(perform)).unwrap_or_else(|_| {
+        vm.internal_error("a block driver panicked");
+        Err(io::Error::other("internal error in a block driver"))
+    })
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use qapi_schema::common::Timestamp;
+    use qapi_schema::{Event, EventSink};
+
+    struct Deaf;
+
+    impl EventSink for Deaf {
+        fn emit(&self, _: Timestamp, _: &dyn Event) {}
+    }
+
+    #[test]
+    fn a_driver_that_panics_fails_its_request_and_stops_the_vm_until_a_reset() {
+        let vm = Vm::new(Arc::new(Deaf), vl::SystemClock);
+        vm.transaction(|tx| tx.vm_start()).expect("started");
+        assert_eq!(surviving(&vm, || Ok(vec![1])).expect("answered"), [1]);
+        assert_eq!(vm.transaction(|tx| tx.run_state()), RunState::Running);
+        assert!(surviving(&vm, || panic!("a bug")).is_err());
+        assert_eq!(vm.transaction(|tx| tx.run_state()), RunState::InternalError);
+        assert!(vm.transaction(|tx| tx.vm_start()).is_err());
+    }
 }
