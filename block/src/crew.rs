@@ -7,7 +7,7 @@
 
 use std::mem;
 
-use parking_lot::{Condvar, Mutex};
+use vl::sync::{Condvar, Mutex};
 
 /// Requests of one crew that are executed at the same time.
 const MAX_THREADS: usize = 16;

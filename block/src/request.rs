@@ -3,12 +3,9 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-#[cfg(not(shuttle))]
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use qapi_schema::run_state::IoOperationType;
-#[cfg(shuttle)]
-use shuttle::sync::atomic::{AtomicBool, Ordering};
+use vl::sync::atomic::{AtomicBool, Ordering};
 
 /// A disk operation. Offsets and lengths are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

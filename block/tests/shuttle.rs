@@ -2,16 +2,22 @@
 #![cfg(shuttle)]
 #![allow(clippy::expect_used)]
 
+#[path = "virtio_blk/driver.rs"]
+#[allow(dead_code, reason = "the driver of other tests, too")]
+mod driver;
 mod support;
 
 use std::sync::Arc;
 
 use block::request::{Client, Operation, Request};
+use driver::{Answer, BUFFERS, Driver};
 use qapi_schema::run_state::RunState;
 use serde_json::json;
+use shuttle::rand::Rng;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
 use shuttle::thread;
 use support::Setup;
+use virtio_bindings::virtio_blk::VIRTIO_BLK_T_OUT;
 
 const GRANULE: u64 = 4096;
 
@@ -229,4 +235,67 @@ fn no_schedule_keeps_a_drain_waiting_in_a_vm_that_runs_again() {
         },
         2_000,
     );
+}
+
+/// Writes the first sectors of a disk that may be full, or stopped, as this value.
+fn ask(device: &block::virtio_blk::VirtioBlk, driver: &mut Driver, value: u8) -> [Answer; 2] {
+    [0, 1].map(|sector| {
+        let address = BUFFERS + sector * 0x1000;
+        driver.request(device, address, VIRTIO_BLK_T_OUT, sector, &[value; 512], 0)
+    })
+}
+
+#[test]
+fn every_schedule_of_a_driver_that_resets_its_device_leaves_what_it_asked_last() {
+    static ANSWERED_EARLY: Reached = Reached::new(0);
+    static DROPPED: Reached = Reached::new(0);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("disk");
+    shuttle::check_random(
+        move || {
+            std::fs::File::create(&path).expect("a file").set_len(8 * GRANULE).expect("sparse");
+            let file = json!({"driver": "file", "node-name": "file", "filename": path, "locking": "off"});
+            let setup = Arc::new(Setup::new(file, 0));
+            let device = driver::device(setup.disk.clone());
+            let done = Arc::new(AtomicUsize::new(0));
+            let operator = {
+                let (setup, done) = (setup.clone(), done.clone());
+                thread::spawn(move || {
+                    setup.vm.transaction(|tx| tx.vm_stop(RunState::Paused)).expect("stopped");
+                    setup.set_limit(8 * GRANULE);
+                    while done.load(Ordering::SeqCst) == 0 {
+                        setup.vm.transaction(|tx| tx.vm_start()).expect("started");
+                        thread::yield_now();
+                    }
+                })
+            };
+            let (of_old, of_new) = (driver::memory(), driver::memory());
+            let mut old = Driver::start(&device, &of_old, 0);
+            ask(&device, &mut old, 1);
+            (0..shuttle::rand::thread_rng().gen_range(0..200)).for_each(|_| thread::yield_now());
+            device.reset();
+            let left = old.read(0, driver::RAM);
+            reach(if old.answers().is_empty() { &DROPPED } else { &ANSWERED_EARLY });
+            let mut new = Driver::start(&device, &of_new, 0);
+            let asked = ask(&device, &mut new, 2);
+            let mut heads: Vec<_> = new.wait_for(2).into_iter().map(|(head, _)| head).collect();
+            heads.sort_unstable();
+            let mut expected = asked.map(|answer| answer.head);
+            expected.sort_unstable();
+            assert_eq!(heads, expected);
+            assert!(asked.iter().all(|answer| new.read(answer.data, 1) == [0]));
+            done.store(1, Ordering::SeqCst);
+            operator.join().expect("no panic");
+            device.reset();
+            device.drain();
+            assert!(old.read(0, driver::RAM) == left, "guest memory was written after a reset");
+            assert_eq!(std::fs::read(&path).expect("there")[..1024], [2; 1024]);
+            assert_eq!(count_and_held(&setup).1, 0);
+            setup.log.check();
+        },
+        500,
+    );
+    for reached in [&ANSWERED_EARLY, &DROPPED] {
+        assert!(reached.load(Ordering::SeqCst) > 0, "no schedule ends in every way");
+    }
 }

@@ -2,14 +2,14 @@
 //! schedules.
 
 #[cfg(not(shuttle))]
-pub use parking_lot::{Condvar, Mutex, MutexGuard};
+pub use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(not(shuttle))]
-pub use std::thread;
+pub use std::{sync::atomic, thread};
 
 #[cfg(shuttle)]
-pub use checked::{Condvar, Mutex, MutexGuard};
+pub use checked::{Condvar, Mutex, MutexGuard, RwLock};
 #[cfg(shuttle)]
-pub use shuttle::thread;
+pub use shuttle::{sync::atomic, thread};
 
 /// shuttle's locks behind parking_lot's interface.
 #[cfg(shuttle)]
@@ -17,13 +17,15 @@ mod checked {
     use std::ops::{Deref, DerefMut};
     use std::sync::PoisonError;
 
+    use shuttle::sync::{RwLockReadGuard, RwLockWriteGuard};
+
     /// A mutex whose every operation is a point where the schedule may change.
     #[derive(Debug, Default)]
     pub struct Mutex<T>(shuttle::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         /// A free mutex around `value`.
-        pub fn new(value: T) -> Self {
+        pub const fn new(value: T) -> Self {
             Self(shuttle::sync::Mutex::new(value))
         }
 
@@ -33,7 +35,7 @@ mod checked {
         }
     }
 
-    /// A taken mutex. Empty only inside [`Condvar::wait_while`].
+    /// A taken mutex. Empty only inside the waits of [`Condvar`].
     #[derive(Debug)]
     pub struct MutexGuard<'a, T>(Option<shuttle::sync::MutexGuard<'a, T>>);
 
@@ -51,14 +53,35 @@ mod checked {
         }
     }
 
+    /// A readers-writer lock whose every operation is a point where the schedule may change.
+    #[derive(Debug, Default)]
+    pub struct RwLock<T>(shuttle::sync::RwLock<T>);
+
+    impl<T> RwLock<T> {
+        /// A free lock around `value`.
+        pub const fn new(value: T) -> Self {
+            Self(shuttle::sync::RwLock::new(value))
+        }
+
+        /// Waits until nobody writes, and reads.
+        pub fn read(&self) -> RwLockReadGuard<'_, T> {
+            self.0.read().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        /// Waits until there is nobody, and writes.
+        pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+            self.0.write().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
     /// A condition variable whose every operation is a point where the schedule may change.
     #[derive(Debug, Default)]
     pub struct Condvar(shuttle::sync::Condvar);
 
     impl Condvar {
         /// A condition nobody waits for.
-        pub fn new() -> Self {
-            Self::default()
+        pub const fn new() -> Self {
+            Self(shuttle::sync::Condvar::new())
         }
 
         /// Wakes every waiter.
@@ -69,6 +92,11 @@ mod checked {
         /// Wakes one waiter.
         pub fn notify_one(&self) {
             self.0.notify_one();
+        }
+
+        /// Waits until it is woken.
+        pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
+            guard.0 = guard.0.take().map(|taken| self.0.wait(taken).unwrap_or_else(PoisonError::into_inner));
         }
 
         /// Waits as long as `condition` holds.

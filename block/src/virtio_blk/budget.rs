@@ -1,6 +1,6 @@
 //! How much data of a device may be on its way at the same time: what a guest can make the host keep for it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use vl::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most that is asked of the disk at once. What is longer goes in pieces.
 pub(super) const PIECE: usize = 1 << 20;

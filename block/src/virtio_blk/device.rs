@@ -7,12 +7,11 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use vl::sync::atomic::{AtomicBool, Ordering};
+use vl::sync::{Condvar, Mutex, thread};
 
 use super::budget::Budget;
 use super::command::{Command, Limits};

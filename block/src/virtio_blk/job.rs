@@ -1,10 +1,10 @@
 //! A request of the guest on its way through the disk, in pieces if it is long.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::{self, ThreadId};
 
 use virtio_bindings::virtio_blk::VIRTIO_BLK_ID_BYTES;
+use vl::sync::atomic::Ordering;
+use vl::sync::thread::{self, ThreadId};
 
 use super::budget::{Budget, PIECE};
 use super::chain::Chain;

@@ -4,12 +4,12 @@
 //! still under way for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
 use virtio_bindings::virtio_config::VIRTIO_F_NOTIFY_ON_EMPTY;
 use virtio_bindings::virtio_ring::VIRTIO_RING_F_EVENT_IDX;
 use virtio_queue::{Queue, QueueT};
+use vl::sync::RwLock;
+use vl::sync::atomic::{AtomicUsize, Ordering};
 use vm_memory::GuestMemoryMmap;
 
 use super::Notifier;

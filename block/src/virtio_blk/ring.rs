@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use parking_lot::Mutex;
 use virtio_bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
 use virtio_queue::{Error, Queue, QueueOwnedT, QueueT};
+use vl::sync::Mutex;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::chain::{Chain, Malformed};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use block::disk::Disk;
 use block::virtio_blk::{Notifier, VirtioBlk, VirtioBlkOptions};
-use parking_lot::{Condvar, Mutex};
 use virtio_bindings::virtio_ring::{
     VIRTIO_RING_F_EVENT_IDX, VRING_DESC_F_INDIRECT, VRING_DESC_F_NEXT, VRING_DESC_F_WRITE,
 };
 use virtio_queue::{Queue, QueueT};
+use vl::sync::{Condvar, Mutex};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Bytes of guest memory.
