@@ -3,8 +3,8 @@
 /// How much is read at once, but for long lines.
 const CHUNK: usize = 16 << 10;
 
-/// More room than this is given back once it is empty.
-const KEPT: usize = 4 << 20;
+/// More memory than this is given back once it is not needed.
+pub const KEPT: usize = 4 << 20;
 
 /// One line.
 #[derive(Debug, PartialEq, Eq)]

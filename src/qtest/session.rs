@@ -9,7 +9,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hw::irq::{Controller, Interceptor};
 use hw::{Board, Bus, VirtualClock};
 
-use super::lines::Line;
+use super::lines::{KEPT, Line};
 use super::protocol::{Command, Encoding, Range, Refusal, read_hex, write_hex, write_ok};
 
 /// Memory is filled, and read into an answer, in pieces of so many bytes, a multiple of 3 as Base64 has it.
@@ -74,7 +74,7 @@ impl Session {
             out.truncate(start);
             refusal.write(out);
         }
-        if self.data.capacity() > PIECE {
+        if self.data.capacity() > KEPT {
             self.data = Vec::new();
         }
     }
