@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v qemu-storage-daemon >/dev/null || { echo 'needs qemu-storage-daemon (package qemu-utils)' >&2; exit 1; }
 command -v qemu-system-x86_64 >/dev/null || { echo 'needs qemu-system-x86_64 (package qemu-system-x86)' >&2; exit 1; }
-WHYSTOP_REQUIRE_PEERS=1 cargo bench --bench qmp --bench nbd --bench error_path --bench qtest
+WHYSTOP_REQUIRE_PEERS=1 cargo bench --bench qmp --bench nbd --bench error_path --bench qtest --bench virtio_blk
 if [ -n "${QEMU_TREE-}" ]; then
   export QEMU_SRC=${QEMU_SRC-$QEMU_TREE}
 fi

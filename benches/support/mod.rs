@@ -56,7 +56,8 @@ pub fn contestants() -> Vec<Contestant> {
     [own].into_iter().chain(storage_daemon).chain(qemu).collect()
 }
 
-fn installed(program: &str) -> Option<PathBuf> {
+/// Where a program is that others have to install.
+pub fn installed(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.is_file());
     if found.is_none() {
