@@ -215,12 +215,12 @@ impl Side {
 
 /// Plays a scene, and returns where the two do not agree.
 fn play(scene: &[&str]) -> Option<Vec<String>> {
-    let pair = Pair::start("qmp")?;
-    let [mut ours, mut reference] = [&pair.ours, &pair.reference].map(|daemon| {
+    let mut pair = Pair::start("qmp")?;
+    let [ours, reference] = connect(&mut pair, Mode::Plain);
+    let [mut ours, mut reference] = [(ours, &pair.ours), (reference, &pair.reference)].map(|(client, daemon)| {
         let file = File::create(daemon.directory().join("disk.img")).expect("a writable directory");
         file.set_len(1 << 20).expect("sparse");
-        let directory = daemon.directory().display().to_string();
-        Side { client: connect(&daemon.qmp_socket(), Mode::Plain), directory }
+        Side { client, directory: daemon.directory().display().to_string() }
     });
     let mut differences = Vec::new();
     for step in scene {

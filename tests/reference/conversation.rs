@@ -88,17 +88,27 @@ fn same(ours: &Value, other: &Value) -> bool {
     }
 }
 
-/// A client in this mode.
-pub fn connect(socket: &Path, mode: Mode) -> QmpClient {
-    let mut client = QmpClient::open(socket).expect("it listens");
-    client.receive().expect("a greeting");
+/// A client in this mode of each of the two, ours first. The reference at times forgets a client that comes while it lets
+/// another go: it is started anew then.
+pub fn connect(pair: &mut Pair, mode: Mode) -> [QmpClient; 2] {
+    let ours = connect_to(&pair.ours.qmp_socket(), mode).expect("ours talks");
+    let reference = connect_to(&pair.reference.qmp_socket(), mode).or_else(|_| {
+        pair.restart_reference();
+        connect_to(&pair.reference.qmp_socket(), mode)
+    });
+    [ours, reference.expect("the reference talks")]
+}
+
+fn connect_to(socket: &Path, mode: Mode) -> Result<QmpClient, String> {
+    let mut client = QmpClient::open(socket).map_err(|error| error.to_string())?;
+    client.receive().map_err(|error| error.to_string())?;
     let enable = match mode {
-        Mode::Negotiation => return client,
+        Mode::Negotiation => return Ok(client),
         Mode::Plain => json!([]),
         Mode::Oob => json!(["oob"]),
     };
-    client.execute("qmp_capabilities", json!({"enable": enable})).expect("negotiated");
-    client
+    client.execute("qmp_capabilities", json!({"enable": enable}))?;
+    Ok(client)
 }
 
 /// A client in this mode says `input` and is told.
@@ -123,9 +133,7 @@ pub fn compare(pair: &mut Pair, mode: Mode, inputs: impl IntoIterator<Item = imp
     let mut clients = None;
     for input in inputs {
         let input = input.as_ref();
-        let (ours, reference) = clients.get_or_insert_with(|| {
-            (connect(&pair.ours.qmp_socket(), mode), connect(&pair.reference.qmp_socket(), mode))
-        });
+        let [ours, reference] = clients.get_or_insert_with(|| connect(pair, mode));
         let (we, they) = (say(ours, input), say(reference, input));
         let agrees = if they.left {
             // It has aborted: no input asks it to end.
