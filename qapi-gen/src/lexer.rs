@@ -171,7 +171,10 @@ impl<'a> Lexer<'a> {
                         break;
                     }
                     if escaped != '\\' {
-                        let error = Diagnostic::new(here(2), format!("unknown escape \\{}", escaped.escape_default()));
+                        let error = Diagnostic::new(
+                            here(1 + escaped.len_utf8()),
+                            format!("unknown escape \\{}", escaped.escape_default()),
+                        );
                         return Err(error.help("the only escape is \\\\"));
                     }
                     unescaped.get_or_insert_with(|| body.get(..at).unwrap_or_default().to_owned()).push('\\');
