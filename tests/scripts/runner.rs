@@ -69,6 +69,8 @@ struct Scene {
     machine: Option<Machine>,
     clients: HashMap<String, Client>,
     guests: HashMap<String, Guest>,
+    /// Files that somebody has open, to write to them.
+    held: HashMap<String, File>,
     bindings: Bindings,
     /// The last that a client was told of the VM is that it ends.
     shut_down: bool,
@@ -90,17 +92,30 @@ struct Client {
 impl Scene {
     fn new(daemon: Daemon, machine: Option<Machine>) -> Self {
         let (clients, guests) = (HashMap::new(), HashMap::new());
-        Self { daemon, machine, clients, guests, bindings: Bindings::new(), shut_down: false }
+        let held = HashMap::new();
+        Self { daemon, machine, clients, guests, held, bindings: Bindings::new(), shut_down: false }
     }
 
     fn step(&mut self, action: &Action) -> Result<(), String> {
         let (name, outcome) = match action {
             Action::Client(name, action) => (&name[..], self.client(name, action)),
             Action::Guest(name, action) => (&name[..], self.guest(name, action)),
-            Action::Writer(name, text) => (&name[..], write(&self.daemon.directory().join(name), text)),
+            Action::Writer(name, text) => (&name[..], self.write(name, text.as_deref())),
             Action::Qtest(action) => ("qtest", self.machine().and_then(|machine| machine.play(action))),
         };
         outcome.map_err(|error| format!("{name}: {error}"))
+    }
+
+    fn write(&mut self, name: &str, text: Option<&[u8]>) -> Result<(), String> {
+        let held = self.held.remove(name);
+        let mut file = held.map_or_else(|| open_to_write(&self.daemon.directory().join(name)), Ok)?;
+        match text {
+            Some(text) => file.write_all(text).map_err(|error| error.to_string()),
+            None => {
+                self.held.insert(name.into(), file);
+                Ok(())
+            }
+        }
     }
 
     fn client(&mut self, name: &str, action: &ClientAction) -> Result<(), String> {
@@ -273,8 +288,8 @@ impl Scene {
     }
 }
 
-/// Opens a file, writes and closes it. A FIFO has nobody to write to until the daemon has opened it.
-fn write(path: &Path, text: &[u8]) -> Result<(), String> {
+/// Opens a file. A FIFO has nobody to write to until the daemon has opened it.
+fn open_to_write(path: &Path) -> Result<File, String> {
     let start = Instant::now();
     let open = || File::options().write(true).truncate(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path);
     let mut opened = open();
@@ -285,7 +300,7 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
         thread::yield_now();
         opened = open();
     }
-    opened.and_then(|mut file| file.write_all(text)).map_err(|error| error.to_string())
+    opened.map_err(|error| error.to_string())
 }
 
 impl Guest {

@@ -79,8 +79,8 @@ pub enum Action {
     Client(String, ClientAction),
     /// A guest.
     Guest(String, GuestAction),
-    /// Somebody who opens a file of this name, writes, and closes it.
-    Writer(String, Vec<u8>),
+    /// Somebody who opens a file of this name, unless he has, and then writes and closes it if there is a text.
+    Writer(String, Option<Vec<u8>>),
     /// The hardware.
     Qtest(QtestAction),
 }
@@ -223,7 +223,11 @@ impl Parser {
             }
             ("write", _) => {
                 let (name, text) = rest.split_once(' ').ok_or("expected: write NAME \"TEXT\"")?;
-                Action::Writer(name.into(), unescape(text)?)
+                Action::Writer(name.into(), Some(unescape(text)?))
+            }
+            ("hold", _) => {
+                let [name] = words(rest)?;
+                Action::Writer(name.into(), None)
             }
             ("guest", _) => {
                 let (name, action) = match rest.split_whitespace().collect::<Vec<_>>()[..] {
@@ -432,10 +436,11 @@ mod tests {
 
     #[test]
     fn a_fifo_comes_before_the_steps_and_is_written_to_in_its_turn() {
-        let script =
-            Script::parse("f", "# Scene.\nends with 3\nwrite f \"a\\n\"\nfifo f\n", Path::new("/dir")).expect("valid");
+        let script = Script::parse("f", "# Scene.\nends with 3\nwrite f \"a\\n\"\nhold f\nfifo f\n", Path::new("/dir"))
+            .expect("valid");
         assert_eq!((script.fifos, script.status), (vec!["f".to_owned()], 3));
-        assert_eq!(script.steps[0].action, Action::Writer("f".into(), b"a\n".to_vec()));
+        assert_eq!(script.steps[0].action, Action::Writer("f".into(), Some(b"a\n".to_vec())));
+        assert_eq!(script.steps[1].action, Action::Writer("f".into(), None));
     }
 
     #[test]
