@@ -8,6 +8,7 @@ use std::io;
 use std::mem::{swap, take};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hw::irq::Interceptor;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -24,6 +25,9 @@ const LONGEST: usize = 1 << 20;
 
 /// A command that causes more than this does not hold it back until its answer.
 const HELD_BACK: usize = 64 << 10;
+
+/// How long a command may take that is carried out when the machine ends.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A client's two ends.
 #[derive(Debug)]
@@ -124,10 +128,11 @@ impl Outbox {
         self.log.closed();
     }
 
-    /// Nobody is served any more.
+    /// Nobody is served any more, once what is carried out has been answered: it may be what ended the machine.
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.ended = true;
+        self.written.wait_while_for(&mut state, |state| state.busy || state.writing, PATIENCE);
         state.forget_peer();
         drop(state);
         self.due.notify_all();
@@ -156,7 +161,8 @@ impl Outbox {
         let mut state = self.state.lock();
         state.busy = false;
         self.write(&mut state);
-        state.peer.is_some()
+        self.written.notify_all();
+        state.peer.is_some() && !state.ended
     }
 
     /// Writes what happens between commands, until the end.

@@ -205,7 +205,10 @@ mod tests {
     use sockets::{Access, Address};
     use std::io::{BufRead, BufReader, Read, Write};
     use std::os::unix::net::UnixStream;
+    use std::sync::mpsc::{Sender, channel};
     use vl::Observer;
+    use vm_device::DevicePio;
+    use vm_device::bus::{PioAddress, PioAddressOffset};
 
     struct Machine {
         bus: Bus,
@@ -233,6 +236,32 @@ mod tests {
         fn controller(&self, path: &str) -> Option<Arc<Controller>> {
             Some(Arc::clone(&self.controller)).filter(|controller| controller.name() == path)
         }
+    }
+
+    /// A port that is written to until the machine ends.
+    struct Last(Arc<Outbox>, Sender<()>);
+
+    impl DevicePio for Last {
+        fn pio_read(&self, _base: PioAddress, _offset: PioAddressOffset, _data: &mut [u8]) {}
+
+        fn pio_write(&self, _base: PioAddress, _offset: PioAddressOffset, _data: &[u8]) {
+            self.1.send(()).expect("awaited");
+            while !self.0.is_ended() {
+                thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn the_command_that_ends_the_machine_is_answered() {
+        let (machine, handle, mut client) = Client::connected(Log::none());
+        let (sender, begun) = channel();
+        machine.bus.map_ports(7, 1, Arc::new(Last(Arc::clone(&handle.outbox), sender))).expect("free");
+        client.send("outb 7 1\n");
+        begun.recv().expect("it begins");
+        drop(handle);
+        assert_eq!(client.line(), "OK");
+        assert!(client.is_left_alone());
     }
 
     struct Client(BufReader<UnixStream>);
