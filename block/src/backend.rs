@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use qapi_schema::block_core::{BlockDeviceIoStatus, BlockErrorAction, BlockInfo, BlockStats, event};
+use qapi_schema::block_core::{BlockDeviceIoStatus, BlockErrorAction, event};
 use qapi_schema::run_state::RunState;
 use rustix::io::Errno;
 use vl::sync::{Condvar, Mutex};
@@ -20,12 +20,15 @@ use vl::{IoFailure, Transaction, Vm};
 use crate::disk::Watcher;
 use crate::error::{is_no_space, message, reason};
 use crate::graph::Attachment;
-use crate::node::Node;
 use crate::policy::ErrorPolicy;
 use crate::queue::{Admission, Admitted, Queue, Waiting};
 use crate::request::{Answer, Client, Operation, Request};
-use crate::statistics::{Statistics, of_node};
+use crate::statistics::Statistics;
 use crate::workers::Workers;
+
+mod query;
+
+pub(crate) use query::node_stats;
 
 /// A device's or export's view of its disk.
 ///
@@ -335,32 +338,6 @@ impl BlockBackend {
     pub(crate) fn drain(&self) {
         self.drained.wait_while(&mut self.queue.lock(), |queue| queue.is_draining());
     }
-
-    /// As `query-block` shows it.
-    pub fn info(&self) -> BlockInfo {
-        let mut inserted = self.node.info();
-        inserted.cache.writeback = self.write_cache();
-        BlockInfo {
-            device: self.device.clone(),
-            qdev: Some(self.qdev().into()),
-            r#type: "unknown".into(),
-            removable: false,
-            locked: false,
-            inserted: Some(inserted),
-            io_status: self.policy.may_stop().then(|| *self.io_status.lock()),
-        }
-    }
-
-    /// As `query-blockstats` shows it.
-    pub fn stats(&self) -> BlockStats {
-        BlockStats {
-            device: Some(self.device.clone()),
-            qdev: Some(self.qdev().into()),
-            node_name: Some(self.node.name().to_owned()),
-            stats: self.statistics.to_qapi(self.node.highest_written()),
-            parent: self.node.child().map(|child| Box::new(node_stats(child))),
-        }
-    }
 }
 
 impl fmt::Debug for BlockBackend {
@@ -386,17 +363,6 @@ impl Drop for Pause {
     fn drop(&mut self) {
         let released = self.0.queue.lock().resume();
         self.0.go_on(released);
-    }
-}
-
-/// What `query-blockstats` says of a node, and of those beneath.
-pub(crate) fn node_stats(node: &Node) -> BlockStats {
-    BlockStats {
-        device: None,
-        qdev: None,
-        node_name: Some(node.name().to_owned()),
-        stats: of_node(node.highest_written()),
-        parent: node.child().map(|child| Box::new(node_stats(child))),
     }
 }
 
