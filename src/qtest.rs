@@ -14,6 +14,7 @@ pub mod lines;
 mod log;
 mod outbox;
 pub mod protocol;
+pub mod refusal;
 mod server;
 pub mod session;
 

@@ -10,7 +10,8 @@ use hw::irq::{Controller, Interceptor};
 use hw::{Board, Bus, VirtualClock};
 
 use super::lines::{KEPT, Line};
-use super::protocol::{Command, Encoding, Range, Refusal, read_hex, write_hex, write_ok};
+use super::protocol::{Command, Encoding, Range, read_hex, write_hex, write_ok};
+use super::refusal::Refusal;
 
 /// Memory is filled, and read into an answer, in pieces of so many bytes, a multiple of 3 as Base64 has it.
 const PIECE: usize = 3 << 10;
