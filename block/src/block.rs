@@ -97,13 +97,7 @@ impl Block {
             let policy = on_error.policy()?;
             let node = self.graph.node(name);
             let node = node.ok_or_else(|| Error::generic(format!("Cannot find drive or block node '{name}'")))?;
-            let writable = !node.read_only();
-            // The guest keeps a cache for each of its disks.
-            if writable && let Some(other) = self.backends.writer_of(name) {
-                let other = other.qom_path();
-                return Err(Error::generic(format!("Block node '{name}' is already written to by '{other}'")));
-            }
-            let node = self.graph.attach(name, writable, &format!("device '{qom_path}'"))?;
+            let node = self.graph.attach_disk(&node, &format!("device '{qom_path}'"))?;
             let device = String::new();
             return Ok(self.add_backend_with(workers, BackendOptions { qom_path, device, node, policy }));
         };
@@ -159,11 +153,6 @@ impl Backends {
 
     fn of_device(&self, device: &str) -> Option<Arc<BlockBackend>> {
         self.0.lock().iter().find(|backend| !device.is_empty() && backend.device() == device).cloned()
-    }
-
-    fn writer_of(&self, node: &str) -> Option<Arc<BlockBackend>> {
-        let writes = |backend: &&Arc<BlockBackend>| backend.node().name() == node && !backend.node().read_only();
-        self.0.lock().iter().find(writes).cloned()
     }
 }
 

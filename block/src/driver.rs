@@ -25,8 +25,10 @@ pub mod raw;
 pub enum Usage {
     /// Reads; what it reads must not change under it.
     Read,
-    /// Reads and writes, and is the only one to write.
+    /// Reads and writes. Outside of this process nobody else writes.
     Write,
+    /// Reads and writes, and suffers nobody else who writes: a guest that keeps what it knows of its disk.
+    WriteAlone,
     /// Changes the size.
     Resize,
 }

@@ -67,7 +67,7 @@ impl Graph {
     /// As of [`add`](Self::add), or another process uses the image.
     pub fn open(&self, options: BlockdevOptions, user: &str) -> Result<Attachment, Error> {
         let (node, _changes) = self.enter(Definition::top_level(options, &self.fdsets)?)?;
-        let attached = self.attach(node.name(), !node.read_only(), user);
+        let attached = self.attach_disk(&node, user);
         let unused = self.registry.remove_unless_used(node.name());
         drop(unused);
         attached
@@ -153,6 +153,15 @@ impl Graph {
     pub fn attach(&self, name: &str, writable: bool, user: &str) -> Result<Attachment, Error> {
         let usage = if writable { Usage::Write } else { Usage::Read };
         Attachment::new(&self.registry, name, usage, user)
+    }
+
+    /// The same for a device's disk, which is written to if it can be, and by nobody else then.
+    ///
+    /// # Errors
+    /// As of [`attach`](Self::attach); or somebody writes to it already.
+    pub fn attach_disk(&self, node: &Node, user: &str) -> Result<Attachment, Error> {
+        let usage = if node.read_only() { Usage::Read } else { Usage::WriteAlone };
+        Attachment::new(&self.registry, node.name(), usage, user)
     }
 
     /// Brings everything written so far to stable storage, for every node even if one fails.

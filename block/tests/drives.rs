@@ -89,14 +89,26 @@ fn a_node_used_by_a_device_has_no_device_name_and_stays() {
     assert_eq!(device(&block, "b", OnError::default()).expect_err("none"), "Cannot find drive or block node 'b'");
 }
 
+fn in_use(node: &str) -> String {
+    format!("Block node '{node}' is written to already, and a device's disk has one writer")
+}
+
 #[test]
 fn a_node_is_written_to_by_one_device_and_read_by_any() {
     let (block, _) = block();
     block.blockdev_add(node(json!({"driver": "null-co", "node-name": "a"}))).expect("added");
     let disk = device(&block, "a", OnError::default()).expect("a disk");
     let again = device(&block, "a", OnError::default()).expect_err("in use");
-    assert_eq!(again, "Block node 'a' is already written to by '/machine/disk'");
+    assert_eq!(again, in_use("a"));
+    block.blockdev_add(node(json!({"driver": "raw", "node-name": "filter", "file": "a"}))).expect("added");
+    assert_eq!(device(&block, "filter", OnError::default()).expect_err("in use beneath"), in_use("a"));
+    let export = |writable| block.graph().attach("filter", writable, "export 'e'").map_err(|error| error.to_string());
+    assert_eq!(export(true).expect_err("in use beneath"), in_use("a"));
+    drop(export(false).expect("a reader"));
     block.remove_backend(&disk);
+    let exports = [(); 2].map(|()| export(true).expect("they share a disk"));
+    assert_eq!(device(&block, "a", OnError::default()).expect_err("in use"), in_use("a"));
+    drop(exports);
     block.remove_backend(&device(&block, "a", OnError::default()).expect("free again"));
     block.blockdev_add(node(json!({"driver": "null-co", "node-name": "b", "read-only": true}))).expect("added");
     for disk in [(); 2].map(|()| device(&block, "b", OnError::default()).expect("a reader")) {

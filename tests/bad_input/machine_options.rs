@@ -59,8 +59,8 @@ fn which_of_several_options_is_wrong_is_told() {
             (&["-device", DISK], "--device: Cannot find drive or block node 'a'"),
             (
                 &["-blockdev", NODE, "-device", DISK, "-device", "virtio-blk-device,drive=a,id=b"],
-                "--device virtio-blk-device,drive=a,id=b: Block node 'a' is already written to by \
-                 '/machine/peripheral-anon/device[0]'",
+                "--device virtio-blk-device,drive=a,id=b: Block node 'a' is written to already, and a \
+                 device's disk has one writer",
             ),
             (
                 &["-blockdev", NODE, "-blockdev", NODE],

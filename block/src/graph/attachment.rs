@@ -50,7 +50,7 @@ impl Attachment {
 
     /// Whether writes are refused: by the node, or because it is used for reading only.
     pub fn read_only(&self) -> bool {
-        self.usage != Usage::Write || self.node.read_only()
+        !matches!(self.usage, Usage::Write | Usage::WriteAlone) || self.node.read_only()
     }
 
     /// Ends the use of the node, which may still be looked at through this.

@@ -12,7 +12,9 @@ use crate::driver::Usage;
 pub(super) struct Users {
     readers: usize,
     writers: usize,
-    /// Of them, those who can't do with a smaller size.
+    /// The one writer suffers no other.
+    alone: bool,
+    /// Of all, those who can't do with a smaller size.
     size_keepers: usize,
     /// Changes under way that suffer no writer to come.
     no_writers: usize,
@@ -55,13 +57,22 @@ impl Node {
     fn admit(&self, usage: Usage) -> Result<(), Error> {
         let mut users = self.users.lock();
         match usage {
-            Usage::Read | Usage::Write if users.nobody > 0 => return Err(self.busy()),
-            Usage::Write if users.no_writers > 0 => return Err(self.busy()),
-            Usage::Write if self.settings.load().read_only => {
+            Usage::Read | Usage::Write | Usage::WriteAlone if users.nobody > 0 => return Err(self.busy()),
+            Usage::Write | Usage::WriteAlone if users.no_writers > 0 => return Err(self.busy()),
+            Usage::Write | Usage::WriteAlone if self.settings.load().read_only => {
                 return Err(Error::generic(format!("Block node '{}' is read-only", self.name)));
+            }
+            Usage::Write | Usage::WriteAlone if users.alone || usage == Usage::WriteAlone && users.writers > 0 => {
+                let text =
+                    format!("Block node '{}' is written to already, and a device's disk has one writer", self.name);
+                return Err(Error::generic(text));
             }
             Usage::Read => users.readers += 1,
             Usage::Write => users.writers += 1,
+            Usage::WriteAlone => {
+                users.writers += 1;
+                users.alone = true;
+            }
             Usage::Resize => {}
         }
         Ok(())
@@ -72,6 +83,10 @@ impl Node {
         match usage {
             Usage::Read => users.readers -= 1,
             Usage::Write => users.writers -= 1,
+            Usage::WriteAlone => {
+                users.writers -= 1;
+                users.alone = false;
+            }
             Usage::Resize => {}
         }
     }

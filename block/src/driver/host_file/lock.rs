@@ -87,7 +87,7 @@ impl Users {
     const fn count(&mut self, usage: Usage) -> &mut usize {
         match usage {
             Usage::Read => &mut self.readers,
-            Usage::Write => &mut self.writers,
+            Usage::Write | Usage::WriteAlone => &mut self.writers,
             Usage::Resize => &mut self.resizers,
         }
     }
