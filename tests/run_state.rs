@@ -7,17 +7,14 @@
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::{Value, json};
-use support::daemon::{Daemon, whystop};
-use support::peer;
-use support::qmp::QmpClient;
+use support::daemon::whystop;
+use support::emulator::{Emulator, Reference};
 
 /// A command and its arguments.
 type Step = (&'static str, &'static str);
 
-/// The machines that both have. A processor runs in QEMU's `microvm`, which changes nothing of what is compared.
+/// The machines that both have.
 const MACHINES: &[&str] = &["none", "microvm"];
 
 /// What is said to a machine with these options; the last command ends it.
@@ -83,9 +80,10 @@ const SCENES: &[(&[&str], &[Step])] = &[
     (&["-no-reboot"], &[("system_reset", "{}")]),
 ];
 
-/// One daemon's side of a scene, line by line.
-fn play(mut daemon: Daemon, steps: &[Step]) -> Vec<String> {
-    let mut client = QmpClient::connect(&daemon.qmp_socket()).expect("a monitor");
+/// One machine's side of a scene, line by line.
+fn play(machine: Result<Emulator, String>, steps: &[Step]) -> Vec<String> {
+    // Its hardware is left alone.
+    let Emulator { mut daemon, qmp: mut client, qtest: _qtest } = machine.expect("a machine");
     let mut said = Vec::new();
     let (&(end, _), steps) = steps.split_last().expect("an end");
     for &(command, arguments) in steps {
@@ -124,29 +122,18 @@ fn told(event: &Value) -> String {
     format!("{} {data}", event["event"])
 }
 
-fn assert_same(options: &[&str], steps: &[Step]) {
-    let directory = || tempfile::tempdir().expect("a directory");
-    let mut ours = whystop();
-    ours.args(options);
-    let ours = Daemon::run(ours, directory(), "qmp").expect("a daemon");
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-display", "none", "-nodefaults", "-mon", "chardev=qmp,mode=control"]).args(options);
-    let qemu = Daemon::run(qemu, directory(), "none").expect("an emulator");
-    assert_eq!(play(ours, steps), play(qemu, steps), "{options:?}");
+fn assert_same(reference: &Reference, options: &[&str], steps: &[Step]) {
+    assert_eq!(play(Emulator::start(whystop(), options), steps), play(reference.start(options), steps), "{options:?}");
 }
 
 #[test]
 fn both_say_the_same_of_the_run_state() {
-    // Earlier ones have no set-action.
-    let probe = "qemu-system-x86_64 -M none --version | grep -Eq 'version [1-9][0-9]+'";
-    if !peer::is_there("qemu-system-x86_64 10 or later", Command::new("sh").args(["-c", probe])) {
-        return;
-    }
+    let Some(reference) = Reference::find() else { return };
     for machine in MACHINES {
         for (options, steps) in SCENES {
-            assert_same(&[&["-M", machine], *options].concat(), steps);
+            assert_same(&reference, &[&["-M", machine], *options].concat(), steps);
         }
     }
     // Ours has a sleep button where QEMU's microvm has none.
-    assert_same(&["-M", "none"], &[("query-current-machine", "{}"), ("quit", "{}")]);
+    assert_same(&reference, &["-M", "none"], &[("query-current-machine", "{}"), ("quit", "{}")]);
 }

@@ -138,7 +138,9 @@ impl Reference {
     }
 }
 
-/// A processor starts 16 bytes below the end: `cli`, `hlt`, and back to `hlt`.
+/// A processor starts 16 bytes below the end: `cli`, `hlt`, and back to `hlt`. It stays in real mode, where an NMI finds
+/// memory of zeros, which are harmless instructions. One in protected mode, as other firmwares are after a reset, would
+/// shut the processor down for want of an interrupt table, and reset the machine.
 fn halting_firmware() -> Vec<u8> {
     let mut image = vec![0xf4; 64 << 10];
     image.splice((64 << 10) - 16..(64 << 10) - 12, [0xfa, 0xf4, 0xeb, 0xfd]);
