@@ -116,6 +116,12 @@ impl VirtioBlk {
         self.device.start(Life::new(memory, queues, features, notifier));
     }
 
+    /// A legacy driver has placed a queue, or placed it anew, after [`start`](Self::start). How far its rings were read and
+    /// written stays.
+    pub fn move_queue(&self, index: u16, queue: Queue) {
+        self.device.move_queue(index, queue);
+    }
+
     /// The driver says that there is something on the available ring of a queue. Never waits for the disk.
     pub fn kick(&self, queue: u16) {
         self.device.kick(queue);

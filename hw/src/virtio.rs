@@ -30,8 +30,13 @@ pub trait VirtioDevice: Send + Sync {
     /// Writes to the configuration space. What can't be written is left as it is.
     fn write_config(&self, offset: u64, data: &[u8]);
 
-    /// The driver is ready (`DRIVER_OK`). Not called again before [`Self::reset`].
+    /// The driver is ready (`DRIVER_OK`), or a legacy one uses a queue before it is. Not called again before
+    /// [`Self::reset`].
     fn start(&self, activation: Activation);
+
+    /// A legacy driver has placed a queue, or placed it anew, after [`Self::start`]. How far its rings were read and written
+    /// stays.
+    fn move_queue(&self, index: u16, queue: Queue);
 
     /// There may be new buffers in a queue. Called only between [`Self::start`] and [`Self::reset`].
     fn notify(&self, queue: u16);

@@ -10,6 +10,7 @@ use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
+use virtio_queue::Queue;
 use vl::sync::atomic::{AtomicBool, Ordering};
 use vl::sync::{Condvar, Mutex, thread};
 
@@ -125,6 +126,14 @@ impl Device {
     pub(super) fn end(&self) {
         self.state.lock().ended = true;
         self.wake();
+    }
+
+    /// Has a ring lie elsewhere.
+    pub(super) fn move_queue(&self, ring: u16, queue: Queue) {
+        let life = self.state.lock().life.clone();
+        if let Some(life) = life {
+            life.move_queue(ring, queue);
+        }
     }
 
     /// Has a ring looked at.

@@ -65,6 +65,14 @@ impl Life {
         &self.memory
     }
 
+    /// Has a ring lie where `queue` does.
+    pub(super) fn move_queue(&self, ring: u16, queue: Queue) {
+        self.with_ring(ring, |ring| {
+            ring.replace(queue);
+            Ok(())
+        });
+    }
+
     /// Tells the driver that the configuration space is not what it was.
     pub(super) fn config_changed(&self) {
         self.notifier.config_changed();

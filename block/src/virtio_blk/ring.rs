@@ -31,6 +31,14 @@ impl Ring {
         Self(Mutex::new(State { queue, notify_on_empty, checked: false, unanswered: 0, unsignalled: false }))
     }
 
+    /// Lies where `queue` does from now on, and goes on where it was.
+    pub(super) fn replace(&self, mut queue: Queue) {
+        let state = &mut *self.0.lock();
+        queue.set_next_avail(state.queue.next_avail());
+        queue.set_next_used(state.queue.next_used());
+        (state.queue, state.checked) = (queue, false);
+    }
+
     /// Takes off what is available, and returns how much that was. The driver gives notice of more only once there was
     /// nothing: until then this is to be called again.
     pub(super) fn take(
@@ -50,7 +58,7 @@ impl Ring {
         for last in [false, true] {
             let (mut taken, size) = (0, queue.size());
             for chain in queue.iter(memory).map_err(unreachable)? {
-                if *unanswered == size {
+                if *unanswered >= size {
                     return Err(Malformed("more requests than the queue holds"));
                 }
                 *unanswered += 1;

@@ -120,7 +120,8 @@ impl Driver {
         drivers
     }
 
-    fn new(memory: &Arc<GuestMemoryMmap>, told: &Arc<Told>, index: u16, event_idx: bool) -> Self {
+    /// A driver of the queue of this index, before a start.
+    pub fn new(memory: &Arc<GuestMemoryMmap>, told: &Arc<Told>, index: u16, event_idx: bool) -> Self {
         let base = u64::from(index) * QUEUE;
         memory.write_slice(&[0; (QUEUE - TABLE) as usize], GuestAddress(base + TABLE)).expect("in memory");
         let free = (0..SIZE).rev().collect();
@@ -128,7 +129,8 @@ impl Driver {
         Self { memory, told, index, event_idx, base, next: 0, seen: 0, free, chains: BTreeMap::new() }
     }
 
-    fn queue(&self) -> Queue {
+    /// Where its queue is.
+    pub fn queue(&self) -> Queue {
         let mut queue = Queue::new(SIZE).expect("a queue");
         queue.try_set_desc_table_address(GuestAddress(self.base + TABLE)).expect("aligned");
         queue.try_set_avail_ring_address(GuestAddress(self.base + AVAILABLE)).expect("aligned");

@@ -9,9 +9,10 @@ use block::request::{Client, Operation, Request};
 use block::virtio_blk::{VirtioBlk, VirtioBlkOptions};
 use parking_lot::{Condvar, Mutex};
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT};
+use virtio_queue::{Queue, QueueT};
 
 use crate::disk::Full;
-use crate::driver::{BUFFERS, Counts, Driver, Part, device, header, memory};
+use crate::driver::{BUFFERS, Counts, Driver, Part, SIZE, Told, device, header, memory};
 use crate::requests::OK;
 
 /// A disk that takes its time, as long as a test wants: every request waits on its thread.
@@ -92,6 +93,28 @@ fn no_write_of_a_new_life_is_begun_before_those_of_the_old_have_ended() {
     for answer in answers {
         assert_eq!(new.read(answer.data, 1), [0xff], "the guest's memory is left alone");
     }
+}
+
+/// As a legacy driver may do it.
+#[test]
+fn a_queue_placed_after_the_start_is_served_and_one_placed_anew_goes_on_where_it_was() {
+    let disk = Arc::new(Slow::default());
+    disk.let_end(3);
+    let device = VirtioBlk::new(disk, VirtioBlkOptions { num_queues: 2, ..Default::default() }).expect("a device");
+    let (memory, told) = (memory(), Arc::new(Told::default()));
+    let mut drivers = [0, 1].map(|index| Driver::new(&memory, &told, index, false));
+    let queues = vec![drivers[0].queue(), Queue::new(SIZE).expect("a queue")];
+    device.start(memory.clone(), queues, 0, told);
+
+    let write = |driver: &mut Driver| {
+        driver.request(&device, BUFFERS, VIRTIO_BLK_T_OUT, 0, &[1; 512], 0);
+        driver.wait_for(1)
+    };
+    assert_eq!(write(&mut drivers[0]).len(), 1);
+    device.move_queue(0, drivers[0].queue());
+    assert_eq!(write(&mut drivers[0]).len(), 1);
+    device.move_queue(1, drivers[1].queue());
+    assert_eq!(write(&mut drivers[1]).len(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use block::virtio_blk::{Notifier, VirtioBlk};
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
+use virtio_queue::Queue;
 use vl::Transaction;
 
 use super::{Activation, Interrupt, VirtioDevice};
@@ -36,6 +37,10 @@ impl VirtioDevice for VirtioBlk {
     fn start(&self, activation: Activation) {
         let Activation { ram, queues, features, interrupt } = activation;
         self.start(Arc::new(ram), queues, features, Arc::new(Driver(interrupt)));
+    }
+
+    fn move_queue(&self, index: u16, queue: Queue) {
+        self.move_queue(index, queue);
     }
 
     fn notify(&self, queue: u16) {

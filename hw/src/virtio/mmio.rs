@@ -179,7 +179,7 @@ impl Transport {
         }
         let mut locked = self.registers.lock();
         let registers = &mut *locked;
-        let Some(device) = &registers.device else { return };
+        let Some(device) = registers.device.clone() else { return };
         let ring = registers.rings.get_mut(registers.queue_sel as usize);
         match (register, self.version) {
             (VIRTIO_MMIO_DEVICE_FEATURES_SEL, _) => registers.device_features_sel = value,
@@ -192,19 +192,28 @@ impl Transport {
                 ring.into_iter().for_each(|ring| ring.size = u16::try_from(value).unwrap_or(0));
             }
             (VIRTIO_MMIO_QUEUE_NOTIFY, _) => {
-                let device = Arc::clone(device);
+                // A legacy driver may use its queues before it says that it is ready (section 3.1.2).
+                let is_placed = registers.rings.get(value as usize).is_some_and(|ring| ring.ready);
+                if self.version == Version::Legacy && is_placed {
+                    self.start(registers, &*device);
+                }
+                let is_started = registers.started;
                 // Beyond the lock, for this is where the work is.
                 drop(locked);
-                self.notify(&*device, value);
+                if is_started {
+                    self.notify(&*device, value);
+                }
             }
             (VIRTIO_MMIO_INTERRUPT_ACK, _) => self.signals.acknowledge(value),
-            (VIRTIO_MMIO_STATUS, _) => self.set_status(registers, value & 0xff),
+            (VIRTIO_MMIO_STATUS, _) => self.set_status(registers, &*device, value & 0xff),
             // There is no other unit than a power of 2; none at all is one byte, as in QEMU.
             (VIRTIO_MMIO_GUEST_PAGE_SIZE, Version::Legacy) => registers.page_shift = value.trailing_zeros() % u32::BITS,
             (VIRTIO_MMIO_QUEUE_ALIGN, Version::Legacy) => ring.into_iter().for_each(|ring| ring.align = value),
             (VIRTIO_MMIO_QUEUE_PFN, Version::Legacy) => {
-                let page_shift = registers.page_shift;
-                ring.into_iter().for_each(|ring| ring.place(value, page_shift));
+                if let Some(ring) = ring {
+                    ring.place(value, registers.page_shift);
+                    self.move_queue(registers, &*device);
+                }
             }
             (VIRTIO_MMIO_QUEUE_READY, Version::Modern) => {
                 ring.into_iter().for_each(|ring| ring.ready = value & 1 != 0);
@@ -227,9 +236,8 @@ impl Transport {
         self.version == Version::Modern && self.signals.status() & VIRTIO_CONFIG_S_FEATURES_OK != 0
     }
 
-    fn set_status(&self, registers: &mut Registers, value: u32) {
-        let Some(device) = &registers.device else { return };
-        let offered = self.offered(&**device);
+    fn set_status(&self, registers: &mut Registers, device: &dyn VirtioDevice, value: u32) {
+        let offered = self.offered(device);
         let agreed = match self.version {
             Version::Legacy => true,
             // What isn't offered, or nothing of virtio 1, is not agreed on (sections 2.2.2 and 6.1).
@@ -240,18 +248,37 @@ impl Transport {
         };
         let value = if agreed { value } else { value & !(VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK) };
         self.signals.set_status(value);
-        if value & VIRTIO_CONFIG_S_DRIVER_OK != 0 && !mem::replace(&mut registers.started, true) {
-            let features = registers.driver_features & offered;
-            let queues: Option<Vec<Queue>> = registers.rings.iter().map(|ring| ring.queue(features)).collect();
-            match queues {
-                Some(queues) => device.start(Activation {
-                    ram: self.ram.clone(),
-                    queues,
-                    features,
-                    interrupt: self.signals.interrupt(),
-                }),
-                None => self.signals.interrupt().broken(),
-            }
+        if value & VIRTIO_CONFIG_S_DRIVER_OK != 0 {
+            self.start(registers, device);
+        }
+    }
+
+    /// Starts the device, unless it was started since its last reset.
+    fn start(&self, registers: &mut Registers, device: &dyn VirtioDevice) {
+        if mem::replace(&mut registers.started, true) {
+            return;
+        }
+        let features = registers.driver_features & self.offered(device);
+        let queues: Option<Vec<Queue>> = registers.rings.iter().map(|ring| ring.queue(features)).collect();
+        match queues {
+            Some(queues) => device.start(Activation {
+                ram: self.ram.clone(),
+                queues,
+                features,
+                interrupt: self.signals.interrupt(),
+            }),
+            None => self.signals.interrupt().broken(),
+        }
+    }
+
+    /// A legacy driver has placed the queue that it selected: perhaps after it has used others.
+    fn move_queue(&self, registers: &Registers, device: &dyn VirtioDevice) {
+        let features = registers.driver_features & self.offered(device);
+        let ring = registers.rings.get(registers.queue_sel as usize).filter(|_| registers.started);
+        match (ring.map(|ring| ring.queue(features)), u16::try_from(registers.queue_sel)) {
+            (Some(Some(queue)), Ok(index)) => device.move_queue(index, queue),
+            (Some(None), _) => self.signals.interrupt().broken(),
+            (Some(Some(_)), Err(_)) | (None, _) => {}
         }
     }
 }

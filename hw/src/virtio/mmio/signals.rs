@@ -44,10 +44,10 @@ impl Signals {
         self.state.lock().status = status;
     }
 
-    /// Whether the driver may use its queues.
+    /// Whether the driver may use its queues: a legacy one may before it says that it is ready (section 3.1.2).
     pub(super) fn is_live(&self) -> bool {
         let state = self.state.lock();
-        state.status & VIRTIO_CONFIG_S_DRIVER_OK != 0 && !state.broken
+        (state.is_ready() || self.version == Version::Legacy) && !state.broken
     }
 
     pub(super) fn generation(&self) -> u32 {
@@ -77,10 +77,21 @@ impl Signals {
     }
 
     fn raise(&self, state: &mut State, causes: u32) {
-        if state.status & VIRTIO_CONFIG_S_DRIVER_OK != 0 {
-            state.interrupt_status |= causes;
-            self.line.set(true);
+        state.interrupt_status |= causes;
+        self.line.set(true);
+    }
+
+    /// Something other than the queues has changed. Raises both causes, as QEMU does, and not before the driver is ready.
+    fn raise_config(&self, state: &mut State) {
+        if state.is_ready() {
+            self.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
         }
+    }
+}
+
+impl State {
+    const fn is_ready(&self) -> bool {
+        self.status & VIRTIO_CONFIG_S_DRIVER_OK != 0
     }
 }
 
@@ -104,11 +115,10 @@ impl Interrupt for UntilReset {
         self.signal(|signals, state| signals.raise(state, VIRTIO_MMIO_INT_VRING));
     }
 
-    /// Raises both causes, as QEMU does.
     fn config_changed(&self) {
         self.signal(|signals, state| {
             state.generation = state.generation.wrapping_add(1);
-            signals.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+            signals.raise_config(state);
         });
     }
 
@@ -116,7 +126,7 @@ impl Interrupt for UntilReset {
         self.signal(|signals, state| {
             state.broken = true;
             if signals.version == Version::Modern {
-                signals.raise(state, VIRTIO_MMIO_INT_CONFIG | VIRTIO_MMIO_INT_VRING);
+                signals.raise_config(state);
             }
         });
     }

@@ -18,6 +18,8 @@ const RAM: usize = 0x10000;
 #[derive(Default)]
 struct Device {
     started: Mutex<Vec<Activation>>,
+    /// Each with the address of its descriptors.
+    moved: Mutex<Vec<(u16, u64)>>,
     notified: Mutex<Vec<u16>>,
     resets: Mutex<u32>,
     config: Mutex<[u8; 8]>,
@@ -50,6 +52,10 @@ impl VirtioDevice for Device {
 
     fn start(&self, activation: Activation) {
         self.started.lock().push(activation);
+    }
+
+    fn move_queue(&self, index: u16, queue: Queue) {
+        self.moved.lock().push((index, queue.desc_table()));
     }
 
     fn notify(&self, queue: u16) {
@@ -212,6 +218,41 @@ fn a_legacy_driver_that_takes_a_queue_away_resets_the_device() {
     bench.write(VIRTIO_MMIO_QUEUE_PFN, 0);
     assert_eq!((bench.read(VIRTIO_MMIO_STATUS), bench.read(VIRTIO_MMIO_QUEUE_PFN)), (0, 0));
     assert_eq!(*bench.device.resets.lock(), 1);
+}
+
+/// Virtio 1.2 section 3.1.2: legacy drivers often used a device before they set `DRIVER_OK`.
+#[test]
+fn a_legacy_driver_may_use_a_queue_before_it_is_ready_and_place_another_later() {
+    let bench = Bench::new(Version::Legacy);
+    bench.write(VIRTIO_MMIO_GUEST_PAGE_SIZE, 4096);
+    bench.write(VIRTIO_MMIO_STATUS, 3);
+    bench.agree(1 << 9);
+    bench.write(VIRTIO_MMIO_QUEUE_ALIGN, 4096);
+    bench.write(VIRTIO_MMIO_QUEUE_PFN, 1);
+    assert_eq!(*bench.device.moved.lock(), []);
+    bench.write(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+    assert_eq!(*bench.device.notified.lock(), [0]);
+    {
+        let started = bench.device.started.lock();
+        assert_eq!((started[0].features, started[0].queues[0].desc_table()), (1 << 9, 0x1000));
+        assert!(!started[0].queues[1].ready());
+    }
+    let interrupt = bench.interrupt();
+    interrupt.config_changed();
+    assert_eq!(bench.read(VIRTIO_MMIO_INTERRUPT_STATUS), 0, "it is not ready");
+    interrupt.used(0);
+    assert_eq!(bench.read(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
+
+    bench.write(VIRTIO_MMIO_QUEUE_SEL, 1);
+    bench.write(VIRTIO_MMIO_QUEUE_ALIGN, 4096);
+    bench.write(VIRTIO_MMIO_QUEUE_PFN, 5);
+    assert_eq!(*bench.device.moved.lock(), [(1, 0x5000)]);
+    bench.write(VIRTIO_MMIO_STATUS, 7);
+    assert_eq!(bench.device.started.lock().len(), 1);
+    bench.write(VIRTIO_MMIO_QUEUE_NUM, 3);
+    bench.write(VIRTIO_MMIO_QUEUE_PFN, 5);
+    bench.write(VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+    assert_eq!(*bench.device.notified.lock(), [0], "a queue of three entries breaks the device");
 }
 
 #[test]
