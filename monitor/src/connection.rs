@@ -1,8 +1,9 @@
 //! One client: its stream, its session and its outbox, and the turns they take.
 //!
 //! A turn reads, runs what that completes, and writes the answers together with what is queued; and again, as long as
-//! the client is there with its next request. Input waits, in the kernel and at most one buffer of it here, while the
-//! session wants none and while the client does not read.
+//! the client is there with its next request. It ends when others have waited long enough, for a number of commands or for
+//! those that make much output. Input waits, in the kernel and at most one buffer of it here, while the session wants none
+//! and while the client does not read.
 
 use std::io;
 use std::mem::take;
@@ -25,6 +26,9 @@ const KEPT: usize = 512;
 /// How often a client is read before others have their turn. One that waits for each answer has often sent its next
 /// request by the time when the answer is written: looking at once is cheaper than asking the poller.
 const READS: usize = 16;
+
+/// How many items of its input are looked at in one turn.
+const ITEMS: usize = 256;
 
 /// A client that is connected.
 pub(crate) struct Connection {
@@ -83,25 +87,36 @@ impl Connection {
 
     /// Does what can be done without waiting; reads if there is something `readable`.
     ///
-    /// When it is done, input waits for a reason: for more of it, for the client to read what could not be written, or
-    /// for the answer of a command.
+    /// When it is done, input waits for a reason: for more of it, for the client to read what could not be written, for
+    /// the answer of a command, or [for another turn](Self::wants_turn).
     pub(crate) fn take_turn(&mut self, shared: &mut Shared, readable: bool) {
         let mut reads = if readable { READS } else { 0 };
         // What is queued goes out in one write with the answers, if there are going to be any.
         if !readable || !self.unsent.is_empty() || self.outbox.is_congested() {
             self.flush();
         }
-        while !self.outbox.is_congested() {
-            if self.session.has_next() || !self.backlog.is_empty() && self.session.wants_input() {
+        let mut items = ITEMS;
+        while items > 0 && !self.outbox.is_congested() {
+            if self.wants_turn() {
                 let backlog = take(&mut self.backlog);
-                self.run(&backlog, &mut shared.dispatcher, &shared.broadcaster);
+                self.run(&backlog, &mut items, &mut shared.dispatcher, &shared.broadcaster);
             } else if self.wants_to_read() && reads > 0 {
-                reads = if self.read(shared) { reads - 1 } else { 0 };
+                reads = if self.read(&mut items, shared) { reads - 1 } else { 0 };
             } else {
                 break;
             }
+            let has_said_much = self.outbox.is_congested();
             self.flush();
+            if has_said_much {
+                break;
+            }
         }
+    }
+
+    /// There is something to do that waits for nothing but a turn.
+    pub(crate) fn wants_turn(&self) -> bool {
+        let has_input = self.session.has_next() || !self.backlog.is_empty() && self.session.wants_input();
+        has_input && !self.outbox.is_congested()
     }
 
     /// The command that ran elsewhere has been answered.
@@ -150,7 +165,7 @@ impl Connection {
     }
 
     /// Reads, and runs what that completes. Returns whether all of it was read, and there may be more by now.
-    fn read(&mut self, shared: &mut Shared) -> bool {
+    fn read(&mut self, items: &mut usize, shared: &mut Shared) -> bool {
         let mut received = Vec::new();
         let outcome = self.stream.receive(&mut shared.buffer, &mut received);
         if !received.is_empty() {
@@ -164,7 +179,7 @@ impl Connection {
                     terminal.handle_input(input);
                     return false;
                 }
-                self.run(input, &mut shared.dispatcher, &shared.broadcaster);
+                self.run(input, items, &mut shared.dispatcher, &shared.broadcaster);
                 return length < shared.buffer.len();
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -176,11 +191,12 @@ impl Connection {
         false
     }
 
-    /// Runs what waits and the requests in `input`, as long as the session takes any, or until there is more output than
-    /// the client should have.
-    fn run(&mut self, mut input: &[u8], dispatcher: &mut Dispatcher, broadcaster: &Broadcaster) {
-        while !self.outbox.is_congested() {
+    /// Runs what waits and the requests in `input`, at most so many `items`, as long as the session takes any, or until
+    /// there is more output than the client should have.
+    fn run(&mut self, mut input: &[u8], items: &mut usize, dispatcher: &mut Dispatcher, broadcaster: &Broadcaster) {
+        while *items > 0 && !self.outbox.is_congested() {
             let Some(step) = self.session.handle_input(&mut input) else { break };
+            *items -= 1;
             match step {
                 Step::Answer(response) => self.answer(&response),
                 Step::Negotiated(response) => {
@@ -326,8 +342,11 @@ mod tests {
             let mut batch = Batch::new();
             loop {
                 self.poller.wait(Some(Duration::ZERO), &mut batch).expect("epoll");
-                let Some(ready) = batch.iter().next() else { return };
-                self.connection.take_turn(&mut self.shared, ready.readable);
+                let readable = batch.iter().next().map(|ready| ready.readable);
+                if readable.is_none() && !self.connection.wants_turn() {
+                    return;
+                }
+                self.connection.take_turn(&mut self.shared, readable == Some(true));
                 if self.connection.is_over() {
                     return;
                 }
@@ -358,14 +377,16 @@ mod tests {
         }
     }
 
+    /// Two names for one thing.
     fn commands(ran: &Arc<AtomicUsize>) -> CommandTable {
-        let options = CommandOptions::default();
-        let ran = Arc::clone(ran);
-        let count = Command::new("query-count", options, move |members| {
-            members.finish()?;
-            Ok(Box::new(ran.fetch_add(1, Ordering::Relaxed)))
-        });
-        [count].into_iter().collect()
+        let command = |name| {
+            let ran = Arc::clone(ran);
+            Command::new(name, CommandOptions::default(), move |members| {
+                members.finish()?;
+                Ok(Box::new(ran.fetch_add(1, Ordering::Relaxed)))
+            })
+        };
+        ["query-count", "count"].map(command).into_iter().collect()
     }
 
     /// Negotiation and `count` queries.
@@ -429,14 +450,34 @@ mod tests {
     }
 
     #[test]
-    fn requests_of_a_client_that_is_gone_are_run_all_the_same() {
+    fn what_a_client_that_is_gone_asked_for_is_done_and_what_it_asked_is_not_answered() {
         let mut bench = Bench::new();
         bench.send(&mut queries(10).as_slice(), usize::MAX);
-        bench.client.write_all(b"{'execute': 'query-count'}").expect("room");
+        bench.client.write_all(b"{'execute': 'count'} {'execute': 'query-count'} {'execute': 'count'}").expect("room");
         bench.client = UnixStream::pair().expect("socketpair").0;
+        bench.connection.outbox.event(&EventMessage { name: "EVENT", text: b"unread".into() });
+        bench.connection.take_turn(&mut bench.shared, false);
         bench.settle();
         assert!(bench.connection.is_over());
-        assert_eq!(bench.ran.load(Ordering::Relaxed), 11);
+        assert_eq!(bench.ran.load(Ordering::Relaxed), 12);
+    }
+
+    #[test]
+    fn others_have_their_turn_before_all_that_a_client_has_said_is_done() {
+        let mut bench = Bench::new();
+        bench.shared.buffer = vec![0; 100_000].into_boxed_slice();
+        let commands = b"{'execute': 'count'}".repeat(1_000);
+        bench.client.set_nonblocking(false).expect("flag");
+        bench.client.write_all(&[&queries(0), commands.as_slice()].concat()).expect("room");
+        bench.client = UnixStream::pair().expect("socketpair").0;
+        bench.connection.take_turn(&mut bench.shared, true);
+        let ran = bench.ran.load(Ordering::Relaxed);
+        assert!((1..ITEMS).contains(&ran), "{ran} commands were run in one turn");
+        assert!(bench.connection.wants_turn());
+        while bench.connection.wants_turn() {
+            bench.connection.take_turn(&mut bench.shared, false);
+        }
+        assert_eq!(bench.ran.load(Ordering::Relaxed), 1_000);
     }
 
     proptest! {

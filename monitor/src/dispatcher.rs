@@ -68,11 +68,12 @@ impl Dispatcher {
     }
 }
 
-/// Runs a command on this thread and puts the answer into `outbox`; `scratch` is where it is written before.
+/// Runs a command on this thread and puts the answer into `outbox`; `scratch` is where it is written before. Nobody is
+/// left to read the answer of a client that is gone: what it asked is not found out, what it asked for is done.
 pub(crate) fn run(command: &Command, request: Request, outbox: &Outbox, scratch: &mut Vec<u8>) {
     let Request { execute, arguments, id, .. } = request;
     if execute.starts_with("query-") {
-        loop {
+        while !outbox.is_closed() {
             let count = outbox.events();
             write(&Response::new(id.clone(), call(command, outbox.client(), arguments.clone())), scratch);
             if outbox.answer_if_no_event_since(count, scratch) {

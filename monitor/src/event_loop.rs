@@ -264,7 +264,7 @@ impl EventLoop {
         }
         let interest = connection.interest();
         match connection.stream().watch(&self.poller, Source::Session(session), interest) {
-            Ok(()) if interest.input && connection.stream().is_always_readable() => {
+            Ok(()) if connection.wants_turn() || interest.input && connection.stream().is_always_readable() => {
                 self.mailbox.post(Notice::Output(session));
             }
             Ok(()) => {}
