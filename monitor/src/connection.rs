@@ -15,6 +15,7 @@ use crate::broadcaster::Broadcaster;
 use crate::dispatcher::{Dispatcher, Progress};
 use crate::event::EventMessage;
 use crate::hmp::Terminal;
+use crate::json::Budget;
 use crate::outbox::Outbox;
 use crate::response::Response;
 use crate::session::{Session, Step};
@@ -64,12 +65,12 @@ pub(crate) struct Shared {
 
 impl Connection {
     /// A client that is first told `greeting`.
-    pub(crate) fn new(stream: Stream, outbox: Arc<Outbox>, greeting: &[u8]) -> Self {
+    pub(crate) fn new(stream: Stream, outbox: Arc<Outbox>, greeting: &[u8], budget: Arc<Budget>) -> Self {
         outbox.answer(greeting);
         let (unsent, backlog) = (Vec::new(), Vec::new());
         Self {
             stream,
-            session: Session::new(Arc::clone(outbox.client())),
+            session: Session::sharing(Arc::clone(outbox.client()), budget),
             outbox,
             unsent,
             sent: 0,
@@ -322,7 +323,7 @@ mod tests {
                 dispatcher: Dispatcher::new(Arc::new(commands(&ran)), Arc::default(), mailbox),
                 buffer: vec![0; 300].into_boxed_slice(),
             };
-            let connection = Connection::new(Stream::socket(server), outbox, b"hello\r\n");
+            let connection = Connection::new(Stream::socket(server), outbox, b"hello\r\n", Arc::default());
             let poller = Poller::new().expect("epoll");
             let client = UnixStream::from(client);
             let mut bench = Self { connection, shared, poller, client, received: Vec::new(), ran };

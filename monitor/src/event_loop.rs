@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use crate::broadcaster::Broadcaster;
 use crate::connection::{Connection, Shared};
+use crate::json::Budget;
 use crate::mailbox::{Mailbox, Notice};
 use crate::options::{Mode, Options};
 use crate::outbox::{Outbox, SessionId};
@@ -32,6 +33,8 @@ pub(crate) struct EventLoop {
     mailbox: Arc<Mailbox>,
     broadcaster: Arc<Broadcaster>,
     greeting: Vec<u8>,
+    /// For what all clients have begun to say.
+    budget: Arc<Budget>,
     poller: Poller,
     /// Each with the place that it is a way to.
     listeners: Vec<(Listener, usize)>,
@@ -65,6 +68,7 @@ impl EventLoop {
             mailbox,
             broadcaster,
             greeting,
+            budget: Arc::default(),
             poller,
             listeners: Vec::new(),
             places: Vec::new(),
@@ -112,7 +116,7 @@ impl EventLoop {
             self.handshakes.push_back((Instant::now() + HANDSHAKE, session));
         }
         let outbox = Arc::new(Outbox::new(session, options, Arc::clone(&self.mailbox)));
-        let connection = Connection::new(stream, outbox, &self.greeting);
+        let connection = Connection::new(stream, outbox, &self.greeting, Arc::clone(&self.budget));
         let connection = match options.mode {
             Mode::Control => connection,
             Mode::Readline => connection.with_terminal(),

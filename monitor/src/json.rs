@@ -7,14 +7,16 @@
 //! One error is reported per malformed item, at the same point of the input as QEMU reports it: what cannot be a
 //! token, at its first impossible byte; tokens in the wrong order, when the brackets around them are closed. The stages
 //! are `lexer` (bytes to tokens), `scalar` (the text of a token to its value), `tree` (tokens to a value) and
-//! `parser` (where an item ends, the limits, what an error leaves behind).
+//! `parser` (where an item ends, the limits, what an error leaves behind). `budget` bounds what all parsers hold.
 
+mod budget;
 mod error;
 mod lexer;
 mod parser;
 mod scalar;
 mod tree;
 
+pub use budget::{Budget, Charge};
 pub use error::SyntaxError;
 pub use parser::{Limits, Parser};
 

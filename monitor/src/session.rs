@@ -25,7 +25,7 @@ use qapi_schema::control::QMPCapability;
 use qapi_schema::{Arguments, Client, Error, ErrorClass, Members, Visitor};
 use serde_json::Value;
 
-use crate::json::{Parser, SyntaxError};
+use crate::json::{Budget, Charge, Limits, Parser, SyntaxError};
 use crate::request::{Request, is_out_of_band};
 use crate::response::Response;
 
@@ -41,7 +41,7 @@ pub struct Session {
     /// A command runs elsewhere.
     is_busy: bool,
     /// In-band items behind it, each with what came with it.
-    queue: VecDeque<(Item, Vec<OwnedFd>)>,
+    queue: VecDeque<(Item, Charge, Vec<OwnedFd>)>,
     /// Came with input that is not an item yet.
     descriptors: Vec<OwnedFd>,
 }
@@ -75,6 +75,11 @@ impl Session {
         Self { client, ..Self::default() }
     }
 
+    /// The same, with memory for unfinished requests that it shares with others.
+    pub fn sharing(client: Arc<Client>, budget: Arc<Budget>) -> Self {
+        Self { client, parser: Parser::sharing(Limits::default(), budget), ..Self::default() }
+    }
+
     /// Takes descriptors that come with the input that is handled next. Those that came before, and that no command will
     /// ask for, are closed.
     pub fn receive(&mut self, descriptors: Vec<OwnedFd>) {
@@ -85,13 +90,14 @@ impl Session {
     pub fn handle_input(&mut self, input: &mut &[u8]) -> Option<Step> {
         loop {
             if self.has_next() {
-                let (item, descriptors) = self.queue.pop_front()?;
+                let (item, _charge, descriptors) = self.queue.pop_front()?;
                 return Some(self.handle_in_band(item, descriptors));
             }
             if !self.wants_input() {
                 return None;
             }
             let item = self.parser.next(input)?;
+            let charge = self.parser.take_charge();
             if self.is_out_of_band(&item) {
                 return Some(self.handle_item(item));
             }
@@ -99,7 +105,7 @@ impl Session {
             if !self.is_busy {
                 return Some(self.handle_in_band(item, descriptors));
             }
-            self.queue.push_back((item, descriptors));
+            self.queue.push_back((item, charge, descriptors));
         }
     }
 

@@ -19,6 +19,23 @@ pub(super) enum Token {
     Keyword,
 }
 
+impl Token {
+    /// Bytes of memory that it may take beyond its text: an object with a member takes one node of a tree of them, and
+    /// what holds values may have twice the room that they need.
+    pub(super) const fn cost(self) -> usize {
+        match self {
+            Self::Open(Shape::Object) => 640,
+            Self::Open(Shape::Array)
+            | Self::Close(_)
+            | Self::Colon
+            | Self::Comma
+            | Self::String
+            | Self::Number
+            | Self::Keyword => 64,
+        }
+    }
+}
+
 /// What a pair of brackets encloses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {

@@ -5,15 +5,20 @@
 //! limit does end it at once, and what follows starts anew.
 
 use std::mem::take;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::SyntaxError;
+use super::budget::{Budget, Charge};
 use super::lexer::{Lexer, Shape, Token};
 use super::tree::Tree;
 
 /// Memory that a parser may keep between items.
 const KEPT: usize = 512;
+
+/// What an item may take without asking the budget, and how much more it asks for at a time, in bytes.
+const PORTION: usize = 64 << 10;
 
 /// How much one item may hold. The default is QEMU's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,10 @@ impl Default for Limits {
 pub struct Parser {
     lexer: Lexer,
     limits: Limits,
+    budget: Arc<Budget>,
     item: Item,
+    /// Of the item that ended last.
+    charge: Charge,
 }
 
 /// The item that has begun.
@@ -49,6 +57,9 @@ struct Item {
     brackets: i32,
     tokens: usize,
     size: usize,
+    /// Bytes of memory that it may have taken and that the budget was not asked for.
+    unpaid: usize,
+    charge: Charge,
 }
 
 impl Default for Parser {
@@ -60,7 +71,12 @@ impl Default for Parser {
 impl Parser {
     /// A parser with its own limits.
     pub fn new(limits: Limits) -> Self {
-        Self { lexer: Lexer::new(limits.size), limits, item: Item::default() }
+        Self::sharing(limits, Arc::default())
+    }
+
+    /// The same, with a budget that others share: what does not fit into it is beyond the limit of size, too.
+    pub fn sharing(limits: Limits, budget: Arc<Budget>) -> Self {
+        Self { lexer: Lexer::new(limits.size), limits, budget, item: Item::default(), charge: Charge::default() }
     }
 
     /// Takes bytes off the front of `input` until an item ends or the input does. An item that has not ended is gone
@@ -69,15 +85,22 @@ impl Parser {
         loop {
             let token = self.lexer.next(input)?;
             let ended = match token {
-                Ok(token) => self.item.push(token, self.lexer.text(), &self.limits),
+                Ok(token) => self.item.push(token, self.lexer.text(), &self.limits, &self.budget),
                 Err(error) => Some(Err(error)),
             };
             if ended.is_some() {
+                self.charge = take(&mut self.item.charge);
                 self.item.clear(KEPT);
                 self.lexer.release(KEPT);
                 return ended;
             }
         }
+    }
+
+    /// What the value that [`Self::next`] returned last costs the budget: to be dropped together with it. Not asked for, it
+    /// is dropped when the next one is returned.
+    pub fn take_charge(&mut self) -> Charge {
+        take(&mut self.charge)
     }
 
     /// Ends the input: a number or word at its end is complete, anything else that has begun is an error.
@@ -101,7 +124,13 @@ impl Item {
     }
 
     /// Adds a token. Returns the item if that ends it.
-    fn push(&mut self, token: Token, text: &[u8], limits: &Limits) -> Option<Result<Value, SyntaxError>> {
+    fn push(
+        &mut self,
+        token: Token,
+        text: &[u8],
+        limits: &Limits,
+        budget: &Arc<Budget>,
+    ) -> Option<Result<Value, SyntaxError>> {
         match token {
             Token::Open(Shape::Object) => self.braces += 1,
             Token::Close(Shape::Object) => self.braces -= 1,
@@ -113,6 +142,9 @@ impl Item {
         self.size += text.len();
         if let Err(error) = self.check(limits) {
             return Some(Err(error));
+        }
+        if !self.pay(token.cost() + text.len(), budget) {
+            return Some(Err(SyntaxError::SizeLimit));
         }
         let value = match self.error {
             Some(_) => None,
@@ -135,6 +167,15 @@ impl Item {
         } else {
             Ok(())
         }
+    }
+
+    /// Asks the budget for memory, now and then. Returns whether there was enough.
+    fn pay(&mut self, cost: usize, budget: &Arc<Budget>) -> bool {
+        self.unpaid += cost;
+        if self.unpaid <= PORTION {
+            return true;
+        }
+        self.charge.grow(budget, take(&mut self.unpaid))
     }
 
     /// Adds a token to the tree. The first error frees what was built.
@@ -175,6 +216,26 @@ mod tests {
 
     fn limited(input: &[u8]) -> Items {
         items(Parser::new(Limits { nesting: 3, tokens: 10, size: 20 }), input, usize::MAX)
+    }
+
+    #[test]
+    fn what_several_have_begun_is_bounded_and_what_is_over_is_free_again() {
+        let budget = Arc::new(Budget::new(5 * PORTION));
+        let parser = || Parser::sharing(Limits::default(), Arc::clone(&budget));
+        let begin = |parser: &mut Parser, input: &str| parser.next(&mut input.as_bytes());
+        // Small in the input, large in memory.
+        let objects = "{'a':1},".repeat(200);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| parser());
+        assert_eq!(begin(&mut first, &format!("[{objects}")), None);
+        assert_eq!(begin(&mut second, &format!("[{objects}")), None);
+        assert_eq!(begin(&mut third, &format!("[{objects}")), Some(Err(SyntaxError::SizeLimit)));
+        assert_eq!(begin(&mut third, "\n{'small': 'has room'}"), Some(Ok(json!({"small": "has room"}))));
+
+        assert!(matches!(begin(&mut first, "1]"), Some(Ok(Value::Array(_)))));
+        let charge = first.take_charge();
+        assert_eq!(begin(&mut third, &format!("[{objects}")), Some(Err(SyntaxError::SizeLimit)));
+        drop((charge, second));
+        assert_eq!(begin(&mut third, &format!("\n[{objects}")), None);
     }
 
     #[test]
