@@ -185,13 +185,13 @@ pub trait BlockDriver: Send + Sync {
     /// Gives the space of a range back if that is possible. It reads as anything afterwards.
     ///
     /// # Errors
-    /// The operating system's, but not that it is unable to.
+    /// The operating system's. EOPNOTSUPP is no failure: then nothing is given back.
     fn discard(&self, offset: u64, length: u64) -> io::Result<()>;
 
     /// Makes a range read as zeroes. With `unmap` its space may be given back; without it is there to be written to.
     ///
     /// # Errors
-    /// The operating system's. Any part may have been zeroed then.
+    /// The operating system's. Any part may have been zeroed then. After EOPNOTSUPP zeroes are written instead.
     fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()>;
 
     /// The size in bytes, at most `i64::MAX`. Called for every request: cheap.

@@ -145,7 +145,7 @@ impl Node {
                 BlockdevDetectZeroesOptions::Unmap => Some(settings.discard == Discard::Unmap),
             };
             match unmap {
-                Some(unmap) if is_zero(data) => self.driver.write_zeroes(offset, data.len() as u64, unmap)?,
+                Some(unmap) if is_zero(data) => self.zero(offset, data.len() as u64, unmap)?,
                 Some(_) | None => self.driver.write(offset, data)?,
             }
             self.wrote_to(offset + data.len() as u64);
@@ -173,13 +173,17 @@ impl Node {
         if self.settings.load().no_flush { Ok(()) } else { self.driver.flush_ahead() }
     }
 
-    /// Gives space back, unless `discard` says otherwise. The range reads as anything afterwards.
+    /// Gives space back where that is possible, unless `discard` says otherwise. The range reads as anything afterwards.
     ///
     /// # Errors
     /// EPERM if the node is read-only, EINVAL past the end, or those of the driver.
     pub fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
         match self.check_change(offset, length)?.discard {
-            Discard::Unmap if length > 0 => self.driver.discard(offset, length),
+            Discard::Unmap if length > 0 => match self.driver.discard(offset, length) {
+                // It is advice, which may be left alone.
+                Err(error) if is_unsupported(&error) => Ok(()),
+                result => result,
+            },
             Discard::Unmap | Discard::Ignore => Ok(()),
         }
     }
@@ -192,7 +196,7 @@ impl Node {
     pub fn write_zeroes(&self, offset: u64, length: u64, unmap: bool, fua: bool) -> io::Result<()> {
         let settings = self.check_change(offset, length)?;
         if length > 0 {
-            self.driver.write_zeroes(offset, length, unmap && settings.discard == Discard::Unmap)?;
+            self.zero(offset, length, unmap && settings.discard == Discard::Unmap)?;
             self.wrote_to(offset + length);
         }
         if fua { self.flush() } else { Ok(()) }
@@ -274,6 +278,20 @@ impl Node {
         Ok(NodeReopening { node: self, settings, driver, no_writers })
     }
 
+    /// Zeroes a range: as the driver does it, or by writing.
+    fn zero(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()> {
+        match self.driver.write_zeroes(offset, length, unmap) {
+            Err(error) if is_unsupported(&error) => {
+                let end = offset + length;
+                (offset..end).step_by(ZEROES.len()).try_for_each(|at| {
+                    let piece = (end - at).min(ZEROES.len() as u64);
+                    self.driver.write(at, &ZEROES[..piece as usize])
+                })
+            }
+            result => result,
+        }
+    }
+
     fn wrote_to(&self, end: u64) {
         // Read first: most writes are no higher, and need not fight over the line.
         if end > self.highest_written() {
@@ -325,6 +343,11 @@ impl NodeReopening<'_> {
         self.node.settings.store(self.settings);
         drop(self.no_writers);
     }
+}
+
+/// Whether this is no failure, but something that is not done here.
+fn is_unsupported(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error())
 }
 
 fn is_zero(data: &[u8]) -> bool {

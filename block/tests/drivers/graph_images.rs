@@ -120,6 +120,30 @@ fn sizes_are_changed_where_that_harms_nobody() {
 }
 
 #[test]
+fn what_a_layer_is_unable_to_do_is_left_or_done_by_writing() {
+    const SIZE: usize = 300_000;
+    let (_directory, path) = image(SIZE as u64);
+    std::fs::write(&path, [1; SIZE]).expect("written");
+    let graph = Graph::new();
+    let unable = |iotype: &str| json!({"event": "none", "iotype": iotype, "errno": 95});
+    add(
+        &graph,
+        json!({"driver": "blkdebug", "node-name": "unable", "discard": "unmap", "detect-zeroes": "on",
+               "inject-error": [unable("discard"), unable("write-zeroes")],
+               "image": {"driver": "file", "filename": path}}),
+    )
+    .expect("added");
+    let disk = writer(&graph, "unable").expect("attached");
+    disk.discard(0, SIZE as u64).expect("advice");
+    assert_eq!(std::fs::read(&path).expect("there"), [1; SIZE]);
+    disk.write_zeroes(1, 200_000, true, false).expect("written instead");
+    disk.write(250_000, &[0; 10_000], true).expect("written all the same");
+    let expected: Vec<_> =
+        (0..SIZE).map(|at| u8::from(!(1..200_001).contains(&at) && !(250_000..260_000).contains(&at))).collect();
+    assert_eq!(std::fs::read(&path).expect("there"), expected);
+}
+
+#[test]
 fn flushing_all_reaches_every_image() {
     let (_directory, path) = image(4096);
     let graph = Graph::new();
