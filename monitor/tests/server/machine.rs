@@ -62,11 +62,6 @@ impl Gate {
         self.begun.recv_timeout(crate::client::PATIENCE).expect("a slow command");
     }
 
-    /// Whether one more `slow` command runs.
-    pub fn has_begun(&self) -> bool {
-        self.begun.try_recv().is_ok()
-    }
-
     /// Lets one end.
     pub fn open(&self) {
         self.go_on.send(()).expect("a slow command");
