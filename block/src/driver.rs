@@ -194,7 +194,7 @@ pub trait BlockDriver: Send + Sync {
     /// The operating system's. Any part may have been zeroed then. After EOPNOTSUPP zeroes are written instead.
     fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()>;
 
-    /// The size in bytes, at most `i64::MAX`. Called for every request: cheap.
+    /// The size in bytes. Called for every request: cheap.
     ///
     /// # Errors
     /// The operating system's.

@@ -23,6 +23,9 @@ use users::Users;
 mod settings;
 mod users;
 
+/// The largest size of a node: a multiple of any alignment.
+const MAX_LENGTH: u64 = (i64::MAX as u64) & !((1 << 30) - 1);
+
 /// How many nodes may stand on top of each other: a request goes through them by recursion.
 const MAX_DEPTH: usize = 64;
 
@@ -46,11 +49,15 @@ impl Node {
     /// A node with a driver just opened.
     ///
     /// # Errors
-    /// It stands on too many others.
+    /// It stands on too many others, or is too large.
     pub fn new(name: impl Into<String>, driver: Box<dyn BlockDriver>, settings: Settings) -> Result<Arc<Self>, Error> {
         let depth = driver.child().map_or(0, |child| child.depth + 1);
         if depth >= MAX_DEPTH {
             return Err(Error::generic(format!("Cannot stack more than {MAX_DEPTH} block nodes")));
+        }
+        // One that can't tell its size says so to every request.
+        if driver.length().is_ok_and(|length| length > MAX_LENGTH) {
+            return Err(Error::generic("Could not refresh total sector count: File too large"));
         }
         let settings = Settings { read_only: settings.read_only || driver.read_only(), ..settings };
         let settings = SharedSettings::new(settings);
@@ -238,6 +245,10 @@ impl Node {
         if self.settings.load().read_only {
             return Err(Errno::PERM.into());
         }
+        if length > MAX_LENGTH {
+            let text = format!("offset({length}) exceeds maximum({MAX_LENGTH})");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
         self.driver.truncate(length)
     }
 
@@ -402,7 +413,7 @@ mod tests {
             Ok(None)
         }
         fn next_data(&self, _: u64) -> io::Result<Option<Range<u64>>> {
-            Ok(Some(100..300))
+            Ok(Some(100..900))
         }
         fn prepare_reopen(&self, _: &DriverOptions) -> Result<Reopening<'_>, Error> {
             Ok(Reopening::unchanged())
@@ -468,14 +479,14 @@ mod tests {
     fn a_window_shifts_requests_and_cuts_what_it_shows_of_the_data() {
         let (mut shown, mut size) = (None, 0);
         let requests = asked(Settings::default(), |disk| {
-            let window = DriverOptions::Raw(RawOptions { offset: 50, size: Some(200) }, Arc::clone(disk));
+            let window = DriverOptions::Raw(RawOptions { offset: 50, size: Some(512) }, Arc::clone(disk));
             let window = Node::new("raw", window.open().expect("opens"), Settings::default()).expect("a node");
             shown = window.next_data(0)?;
             size = window.length()?;
-            assert!(window.write(199, &[1; 2], false).is_err(), "past its end");
-            window.write(199, &[1], false)
+            assert!(window.write(511, &[1; 2], false).is_err(), "past its end");
+            window.write(511, &[1], false)
         });
-        assert_eq!((requests, size), (vec!["write 249 1".to_owned()], 200));
-        assert_eq!(shown, Some(50..200));
+        assert_eq!((requests, size), (vec!["write 561 1".to_owned()], 512));
+        assert_eq!(shown, Some(50..512));
     }
 }

@@ -24,7 +24,7 @@ pub enum NullDriver {
 pub struct NullOptions {
     /// Which of the two it is.
     pub driver: NullDriver,
-    /// Size in bytes, at most `i64::MAX`.
+    /// Size in bytes.
     pub size: u64,
     /// Time that each request takes.
     pub latency: Duration,

@@ -10,6 +10,9 @@ use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
 use crate::error::message;
 use crate::node::Node;
 
+/// What the size of a window is a multiple of.
+const SECTOR: u64 = 512;
+
 /// The options of `raw`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawOptions {
@@ -30,7 +33,7 @@ impl Raw {
     /// A window onto `child`.
     ///
     /// # Errors
-    /// It doesn't lie within the child.
+    /// It doesn't lie within the child, or is of no whole sectors.
     pub fn new(child: Arc<Node>, window: RawOptions) -> Result<Self, Error> {
         let length = child.length().map_err(|error| Error::generic(message(&error)))?;
         let RawOptions { offset, size } = window;
@@ -42,6 +45,9 @@ impl Raw {
             let sum = format!("The sum of offset ({offset}) and size ({size})");
             let text = format!("{sum} has to be smaller or equal to the actual size of the containing file ({length})");
             return Err(Error::generic(text));
+        }
+        if size.is_some_and(|size| !size.is_multiple_of(SECTOR)) {
+            return Err(Error::generic(format!("Specified size is not multiple of {SECTOR}")));
         }
         Ok(Self { child, window })
     }

@@ -145,10 +145,14 @@ fn host_options(options: BlockdevOptionsFile, node: Inherited, fdsets: &Arc<FdSe
 
 fn null_options(driver: NullDriver, options: &BlockdevOptionsNull) -> Result<NullOptions, Error> {
     let BlockdevOptionsNull { size, latency_ns, read_zeroes } = *options;
+    let latency = latency_ns.unwrap_or(0);
+    if i64::try_from(latency).is_err() {
+        return Err(Error::generic("latency-ns is invalid"));
+    }
     Ok(NullOptions {
         driver,
         size: size.map_or(Ok(NullOptions::DEFAULT_SIZE), |size| not_negative("size", size))?,
-        latency: Duration::from_nanos(latency_ns.unwrap_or(0)),
+        latency: Duration::from_nanos(latency),
         read_zeroes: read_zeroes.unwrap_or(false),
     })
 }

@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::commands::{add, info, names, null_co, refused, reopen, text, writer};
 
+/// The size of the largest node, as in QEMU.
+pub const LARGEST: i64 = i64::MAX - ((1 << 30) - 1);
+
 #[test]
 fn nodes_are_added_found_listed_and_removed() {
     let graph = Graph::new();
@@ -49,6 +52,12 @@ fn what_cannot_be_added_leaves_nothing_behind() {
             "The sum of offset (512) and size (9223372036854775807) has to be smaller or equal to the actual size of the \
              containing file (1048576)",
         ),
+        (json!({"driver": "raw", "node-name": "n", "file": "a", "size": 100}), "Specified size is not multiple of 512"),
+        (
+            json!({"driver": "null-co", "node-name": "n", "size": LARGEST + 1}),
+            "Could not refresh total sector count: File too large",
+        ),
+        (json!({"driver": "null-co", "node-name": "n", "latency-ns": 1_u64 << 63}), "latency-ns is invalid"),
         (
             json!({"driver": "null-co", "node-name": "n", "force-share": true}),
             "force-share=on can only be used with read-only images",
@@ -63,6 +72,8 @@ fn what_cannot_be_added_leaves_nothing_behind() {
     }
     assert_eq!(names(&graph), ["a"]);
     assert_eq!(graph.remove("a"), Ok(()), "nobody uses it");
+    let largest = json!({"driver": "null-co", "node-name": "n", "size": LARGEST, "latency-ns": i64::MAX});
+    assert_eq!(add(&graph, largest), Ok(()));
 }
 
 #[test]

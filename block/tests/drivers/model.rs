@@ -15,12 +15,14 @@ use qapi_schema::block_core::BlockdevDetectZeroesOptions;
 use crate::host::{ENOSPC, errno, image, node, options};
 
 const SIZE: usize = 40_007;
+/// That of a window, of whole sectors.
+const WINDOW: usize = SIZE.next_multiple_of(512);
 const LIMIT: u64 = 6;
 
 #[derive(Clone, Copy, Debug)]
 struct Stack {
     direct: bool,
-    /// A window of the size of the model, not at the start.
+    /// A window onto a part of the file, not at the start.
     window: bool,
     quota: bool,
     detect_zeroes: bool,
@@ -95,7 +97,7 @@ fn open(path: &Path, stack: Stack) -> (Arc<Node>, Arc<Node>) {
     let direct = stack.direct && File::open(wanted.clone()).is_ok();
     let file = node("file", DriverOptions::File(HostOptions { direct, ..wanted }));
     let window = if stack.window {
-        let window = RawOptions { offset: stack.before() as u64, size: Some(SIZE as u64) };
+        let window = RawOptions { offset: stack.before() as u64, size: Some(WINDOW as u64) };
         node("raw", DriverOptions::Raw(window, file))
     } else {
         file
@@ -164,7 +166,7 @@ impl Model {
 
 fn check(stack: Stack, steps: Vec<Step>) {
     let before = stack.before();
-    let after = if stack.window { 777 } else { 0 };
+    let after = if stack.window { WINDOW - SIZE + 777 } else { 0 };
     let (_directory, path) = image((before + SIZE + after) as u64);
     let (mut disk, mut top) = open(&path, stack);
     let mut model = Model { content: vec![0; SIZE], charged: BTreeSet::new(), unseen: BTreeSet::new() };
