@@ -20,6 +20,8 @@ use settings::SharedSettings;
 pub use settings::{Discard, Settings};
 use users::Users;
 
+pub(crate) use users::KeptSize;
+
 mod settings;
 mod users;
 

@@ -124,6 +124,11 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'block_resize', 'arguments': {'device': 'none', 'node-name': 'f', 'size': 1048576}}",
         "{'execute': 'block_resize', 'arguments': {'device': '', 'node-name': '', 'size': 512}}",
         "{'execute': 'block_resize'}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'raw', 'node-name': 'fixed', 'size': 4096, 'file': 'f'}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'raw', 'node-name': 'r', 'file': 'f'}}",
+        "{'execute': 'block_resize', 'arguments': {'node-name': 'f', 'size': 2048}}",
+        "{'execute': 'block_resize', 'arguments': {'node-name': 'r', 'size': 2048}}",
+        "{'execute': 'block_resize', 'arguments': {'node-name': 'fixed', 'size': 2048}}",
     ],
     // New options.
     &[

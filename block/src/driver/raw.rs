@@ -8,7 +8,7 @@ use qapi_schema::Error;
 
 use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
 use crate::error::message;
-use crate::node::Node;
+use crate::node::{KeptSize, Node};
 
 /// What the size of a window is a multiple of.
 const SECTOR: u64 = 512;
@@ -27,6 +27,8 @@ pub struct RawOptions {
 pub struct Raw {
     child: Arc<Node>,
     window: RawOptions,
+    /// Of the child, where the window would stick out of a smaller one.
+    _size: Option<KeptSize>,
 }
 
 impl Raw {
@@ -35,6 +37,7 @@ impl Raw {
     /// # Errors
     /// It doesn't lie within the child, or is of no whole sectors.
     pub fn new(child: Arc<Node>, window: RawOptions) -> Result<Self, Error> {
+        let kept = window.size.map(|_| child.keep_size()).transpose()?;
         let length = child.length().map_err(|error| Error::generic(message(&error)))?;
         let RawOptions { offset, size } = window;
         if offset > length {
@@ -49,7 +52,7 @@ impl Raw {
         if size.is_some_and(|size| !size.is_multiple_of(SECTOR)) {
             return Err(Error::generic(format!("Specified size is not multiple of {SECTOR}")));
         }
-        Ok(Self { child, window })
+        Ok(Self { child, window, _size: kept })
     }
 
     /// Where in the child a byte of this is. Bytes that lie too far are refused by the child.

@@ -5,11 +5,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use qapi_schema::Error;
 
 use super::registry::{Registry, UserId};
 use crate::driver::Usage;
-use crate::node::Node;
+use crate::node::{KeptSize, Node};
 
 /// A node in use. Until this is detached or dropped the node stays, and other processes are kept out of its image.
 pub struct Attachment {
@@ -17,7 +18,7 @@ pub struct Attachment {
     registry: Arc<Registry>,
     user: UserId,
     usage: Usage,
-    keeps_size: bool,
+    size: Mutex<Option<KeptSize>>,
     detached: AtomicBool,
 }
 
@@ -27,7 +28,7 @@ impl Attachment {
         match node.acquire(usage) {
             Ok(()) => {
                 let (registry, detached) = (Arc::clone(registry), AtomicBool::new(false));
-                Ok(Self { node, registry, user, usage, keeps_size: false, detached })
+                Ok(Self { node, registry, user, usage, size: Mutex::default(), detached })
             }
             Err(error) => {
                 drop(registry.detach(name, user));
@@ -41,9 +42,9 @@ impl Attachment {
     /// # Errors
     /// It is being made smaller.
     pub fn keep_size(mut self) -> Result<Self, Error> {
-        if !self.keeps_size {
-            self.node.keep_size()?;
-            self.keeps_size = true;
+        let size = self.size.get_mut();
+        if size.is_none() {
+            *size = Some(self.node.keep_size()?);
         }
         Ok(self)
     }
@@ -56,9 +57,7 @@ impl Attachment {
     /// Ends the use of the node, which may still be looked at through this.
     pub fn detach(&self) {
         if !self.detached.swap(true, Ordering::AcqRel) {
-            if self.keeps_size {
-                self.node.release_size();
-            }
+            drop(self.size.lock().take());
             self.node.release(self.usage);
             drop(self.registry.detach(self.node.name(), self.user));
         }

@@ -2,6 +2,8 @@
 //!
 //! A user of a node uses every node beneath in the same way, so each counts its own.
 
+use std::sync::Arc;
+
 use qapi_schema::Error;
 
 use super::Node;
@@ -31,6 +33,16 @@ pub(crate) struct KeptOut<'a> {
 impl Drop for KeptOut<'_> {
     fn drop(&mut self) {
         *(self.field)(&mut self.node.users.lock()) -= 1;
+    }
+}
+
+/// A node, and those beneath, become no smaller as long as this lives.
+#[derive(Debug)]
+pub(crate) struct KeptSize(Arc<Node>);
+
+impl Drop for KeptSize {
+    fn drop(&mut self) {
+        self.0.release_size();
     }
 }
 
@@ -95,21 +107,25 @@ impl Node {
         Error::generic(format!("Node {} is being changed", self.name))
     }
 
-    /// Called by a user of the node, for whom neither it nor those beneath become smaller from now on. Each success is
-    /// followed by one [`release_size`](Self::release_size).
-    pub(crate) fn keep_size(&self) -> Result<(), Error> {
+    /// Called by a user of the node who can't do with a smaller size: a client that was told of it, or a window of a
+    /// fixed size.
+    pub(crate) fn keep_size(self: &Arc<Self>) -> Result<KeptSize, Error> {
+        self.retain_size()?;
+        Ok(KeptSize(Arc::clone(self)))
+    }
+
+    fn retain_size(&self) -> Result<(), Error> {
         let mut users = self.users.lock();
         if users.nobody > 0 {
             return Err(self.busy());
         }
         users.size_keepers += 1;
         drop(users);
-        let below = self.child().map_or(Ok(()), |child| child.keep_size());
+        let below = self.child().map_or(Ok(()), |child| child.retain_size());
         below.inspect_err(|_| self.users.lock().size_keepers -= 1)
     }
 
-    /// Takes back a [`keep_size`](Self::keep_size).
-    pub(crate) fn release_size(&self) {
+    fn release_size(&self) {
         if let Some(child) = self.child() {
             child.release_size();
         }
