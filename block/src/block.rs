@@ -195,7 +195,12 @@ impl Commands for Block {
     }
 
     fn blockdev_reopen(&self, options: Vec<BlockdevOptions>) -> Result<(), Error> {
-        self.graph.reopen(options)
+        let sized = |backend: Arc<BlockBackend>| (backend.length().ok(), backend);
+        let before: Vec<_> = self.backends.all().into_iter().map(sized).collect();
+        self.graph.reopen(options)?;
+        let resized = before.iter().filter(|(size, backend)| backend.length().ok() != *size);
+        resized.for_each(|(_, backend)| backend.resized());
+        Ok(())
     }
 
     fn blockdev_del(&self, node_name: String) -> Result<(), Error> {

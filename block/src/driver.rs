@@ -116,6 +116,8 @@ impl DriverOptions {
 pub struct Reopening<'a> {
     /// Whether the driver will be unable to write.
     pub read_only: bool,
+    /// Whether the size will be less.
+    pub shrinks: bool,
     /// Takes the new options; cannot fail.
     pub commit: Box<dyn FnOnce() + Send + 'a>,
 }
@@ -123,7 +125,7 @@ pub struct Reopening<'a> {
 impl Reopening<'_> {
     /// New options that change nothing.
     pub fn unchanged() -> Self {
-        Self { read_only: false, commit: Box::new(|| {}) }
+        Self { read_only: false, shrinks: false, commit: Box::new(|| {}) }
     }
 }
 

@@ -268,7 +268,7 @@ impl Node {
             None => Error::generic(error.to_string()),
         };
         let shrinks = length < self.length().map_err(could_not)?;
-        let _nobody_comes = if shrinks { self.keep_out()? } else { Vec::new() };
+        let _nobody_comes = if shrinks { self.keep_out_of_all()? } else { Vec::new() };
         let _no_requests = shrinks.then(quiesce);
         self.acquire(Usage::Resize)?;
         let result = self.truncate(length).map_err(could_not);
@@ -287,8 +287,14 @@ impl Node {
     ) -> Result<NodeReopening<'_>, Error> {
         let driver = self.driver.prepare_reopen(options)?;
         let settings = Settings { read_only: settings.read_only || driver.read_only, ..settings };
-        let no_writers = if settings.read_only { Some(self.keep_writers_out()?) } else { None };
-        Ok(NodeReopening { node: self, settings, driver, no_writers })
+        let mut kept_out = Vec::new();
+        if settings.read_only {
+            kept_out.push(self.keep_writers_out()?);
+        }
+        if driver.shrinks {
+            kept_out.push(self.keep_out()?);
+        }
+        Ok(NodeReopening { node: self, settings, driver, kept_out })
     }
 
     /// Zeroes a range: as the driver does it, or by writing.
@@ -345,8 +351,8 @@ pub(crate) struct NodeReopening<'a> {
     node: &'a Node,
     settings: Settings,
     driver: Reopening<'a>,
-    /// Held until the node refuses writers by itself.
-    no_writers: Option<users::KeptOut<'a>>,
+    /// Whom the new options exclude, until they are there.
+    kept_out: Vec<users::KeptOut<'a>>,
 }
 
 impl NodeReopening<'_> {
@@ -354,7 +360,7 @@ impl NodeReopening<'_> {
     pub(crate) fn commit(self) {
         (self.driver.commit)();
         self.node.settings.store(self.settings);
-        drop(self.no_writers);
+        drop(self.kept_out);
     }
 }
 

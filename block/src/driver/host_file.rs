@@ -306,7 +306,7 @@ impl<K: Kind> BlockDriver for HostFile<K> {
             *self.handle.write() = new;
             self.flushes.forgive();
         };
-        Ok(Reopening { read_only, commit: Box::new(commit) })
+        Ok(Reopening { read_only, shrinks: false, commit: Box::new(commit) })
     }
 }
 

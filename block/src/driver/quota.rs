@@ -222,6 +222,6 @@ impl BlockDriver for Quota {
         }
         let limit = limit / GRANULE;
         let commit = move || self.account.lock().set_limit(limit);
-        Ok(Reopening { read_only: false, commit: Box::new(commit) })
+        Ok(Reopening { read_only: false, shrinks: false, commit: Box::new(commit) })
     }
 }

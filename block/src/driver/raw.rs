@@ -1,10 +1,13 @@
 //! The driver `raw`: a window onto another node.
 
 use std::io;
+use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
 
+use parking_lot::RwLock;
 use qapi_schema::Error;
+use rustix::io::Errno;
 
 use super::{BlockDriver, DriverOptions, Reopening, unchangeable};
 use crate::error::message;
@@ -26,9 +29,16 @@ pub struct RawOptions {
 #[derive(Debug)]
 pub struct Raw {
     child: Arc<Node>,
-    window: RawOptions,
+    /// A request under way keeps the one that it found, whatever a reopen does: nobody waits for it.
+    window: RwLock<Arc<Window>>,
+}
+
+/// A window that lies within the child, and goes on to do so.
+#[derive(Debug)]
+struct Window {
+    options: RawOptions,
     /// Of the child, where the window would stick out of a smaller one.
-    _size: Option<KeptSize>,
+    _kept: Option<KeptSize>,
 }
 
 impl Raw {
@@ -37,9 +47,20 @@ impl Raw {
     /// # Errors
     /// It doesn't lie within the child, or is of no whole sectors.
     pub fn new(child: Arc<Node>, window: RawOptions) -> Result<Self, Error> {
-        let kept = window.size.map(|_| child.keep_size()).transpose()?;
+        let window = RwLock::new(Arc::new(Window::new(&child, window)?));
+        Ok(Self { child, window })
+    }
+
+    fn window(&self) -> Arc<Window> {
+        Arc::clone(&self.window.read())
+    }
+}
+
+impl Window {
+    fn new(child: &Arc<Node>, options: RawOptions) -> Result<Self, Error> {
+        let RawOptions { offset, size } = options;
+        let kept = size.map(|_| child.keep_size()).transpose()?;
         let length = child.length().map_err(|error| Error::generic(message(&error)))?;
-        let RawOptions { offset, size } = window;
         if offset > length {
             let text = format!("Offset ({offset}) cannot be greater than size of the containing file ({length})");
             return Err(Error::generic(text));
@@ -52,12 +73,23 @@ impl Raw {
         if size.is_some_and(|size| !size.is_multiple_of(SECTOR)) {
             return Err(Error::generic(format!("Specified size is not multiple of {SECTOR}")));
         }
-        Ok(Self { child, window, _size: kept })
+        Ok(Self { options, _kept: kept })
     }
 
-    /// Where in the child a byte of this is. Bytes that lie too far are refused by the child.
-    const fn translate(&self, offset: u64) -> u64 {
-        self.window.offset.saturating_add(offset)
+    fn length(&self, child: &Node) -> io::Result<u64> {
+        match self.options.size {
+            Some(size) => Ok(size),
+            None => Ok(child.length()?.saturating_sub(self.options.offset)),
+        }
+    }
+
+    /// Where in the child a range of this starts. What lies too far is refused by the child, and here what a reopen has
+    /// cut off since the request was checked.
+    fn translate(&self, offset: u64, length: u64) -> io::Result<u64> {
+        match self.options.size {
+            Some(size) if offset.saturating_add(length) > size => Err(Errno::INVAL.into()),
+            Some(_) | None => Ok(self.options.offset.saturating_add(offset)),
+        }
     }
 }
 
@@ -71,11 +103,13 @@ impl BlockDriver for Raw {
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        self.child.read(self.translate(offset), buffer)
+        let window = self.window();
+        self.child.read(window.translate(offset, buffer.len() as u64)?, buffer)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.child.write(self.translate(offset), data, false)
+        let window = self.window();
+        self.child.write(window.translate(offset, data.len() as u64)?, data, false)
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -83,26 +117,26 @@ impl BlockDriver for Raw {
     }
 
     fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-        self.child.discard(self.translate(offset), length)
+        let window = self.window();
+        self.child.discard(window.translate(offset, length)?, length)
     }
 
     fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()> {
-        self.child.write_zeroes(self.translate(offset), length, unmap, false)
+        let window = self.window();
+        self.child.write_zeroes(window.translate(offset, length)?, length, unmap, false)
     }
 
     fn length(&self) -> io::Result<u64> {
-        match self.window.size {
-            Some(size) => Ok(size),
-            None => Ok(self.child.length()?.saturating_sub(self.window.offset)),
-        }
+        self.window().length(&self.child)
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let unsupported = |text| Err(io::Error::new(io::ErrorKind::Unsupported, text));
-        if self.window.size.is_some() {
+        let RawOptions { offset, size } = self.window().options;
+        if size.is_some() {
             return unsupported("Cannot resize fixed-size raw disks");
         }
-        match length.checked_add(self.window.offset) {
+        match length.checked_add(offset) {
             Some(length) if i64::try_from(length).is_ok() => self.child.truncate(length),
             Some(_) | None => unsupported("Disk size too large for the chosen offset"),
         }
@@ -113,25 +147,27 @@ impl BlockDriver for Raw {
     }
 
     fn next_data(&self, from: u64) -> io::Result<Option<Range<u64>>> {
-        let (length, offset) = (self.length()?, self.window.offset);
-        let found = self.child.next_data(self.translate(from))?;
+        let window = self.window();
+        let (length, offset) = (window.length(&self.child)?, window.options.offset);
+        let found = self.child.next_data(offset.saturating_add(from))?;
         let cut = found.map(|data| (data.start - offset)..(data.end - offset).min(length));
         Ok(cut.filter(|data| !data.is_empty()))
     }
 
     fn prepare_reopen(&self, options: &DriverOptions) -> Result<Reopening<'_>, Error> {
-        let DriverOptions::Raw(RawOptions { offset, size }, child) = options else {
+        let DriverOptions::Raw(options, child) = options else {
             return Err(unchangeable("driver"));
         };
         if !Arc::ptr_eq(child, &self.child) {
             return Err(unchangeable("file"));
         }
-        if *offset != self.window.offset {
-            return Err(unchangeable("offset"));
-        }
-        if *size != self.window.size {
-            return Err(unchangeable("size"));
-        }
-        Ok(Reopening::unchanged())
+        let new = Window::new(&self.child, *options)?;
+        let length = |window: &Window| window.length(&self.child).map_err(|error| Error::generic(message(&error)));
+        let shrinks = length(&new)? < length(&self.window())?;
+        let commit = move || {
+            let old = mem::replace(&mut *self.window.write(), Arc::new(new));
+            drop(old);
+        };
+        Ok(Reopening { read_only: false, shrinks, commit: Box::new(commit) })
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A user of a node uses every node beneath in the same way, so each counts its own.
 
+use std::iter;
 use std::sync::Arc;
 
 use qapi_schema::Error;
@@ -143,20 +144,19 @@ impl Node {
         Ok(KeptOut { node: self, field: |users| &mut users.no_writers })
     }
 
-    /// Keeps new users out of a node that may become smaller, and of those beneath.
-    pub(super) fn keep_out(&self) -> Result<Vec<KeptOut<'_>>, Error> {
-        let mut kept = Vec::new();
-        let mut next = Some(self);
-        while let Some(node) = next {
-            let mut users = node.users.lock();
-            if users.size_keepers > 0 {
-                let text = format!("Node {} is in use and can only be made larger", node.name);
-                return Err(Error::generic(text));
-            }
-            users.nobody += 1;
-            kept.push(KeptOut { node, field: |users| &mut users.nobody });
-            next = node.child().map(AsRef::as_ref);
+    /// Keeps new users out of a node that may become smaller.
+    pub(super) fn keep_out(&self) -> Result<KeptOut<'_>, Error> {
+        let mut users = self.users.lock();
+        if users.size_keepers > 0 {
+            let text = format!("Node {} is in use and can only be made larger", self.name);
+            return Err(Error::generic(text));
         }
-        Ok(kept)
+        users.nobody += 1;
+        Ok(KeptOut { node: self, field: |users| &mut users.nobody })
+    }
+
+    /// The same for those beneath, too.
+    pub(super) fn keep_out_of_all(&self) -> Result<Vec<KeptOut<'_>>, Error> {
+        iter::successors(Some(self), |node| node.child().map(AsRef::as_ref)).map(Self::keep_out).collect()
     }
 }

@@ -136,10 +136,13 @@ fn reopen_refuses_what_it_cannot_change() {
         (json!({"driver": "raw", "node-name": "raw", "file": "another"}), "Cannot change the option 'file'"),
         (json!({"driver": "raw", "node-name": "raw", "file": null_co("x")}), "Cannot change the option 'file'"),
         (json!({"driver": "raw", "node-name": "null", "file": null_co("x")}), "Cannot change the option 'driver'"),
-        (json!({"driver": "raw", "node-name": "raw", "file": "null", "size": 1}), "Cannot change the option 'size'"),
         (
-            json!({"driver": "raw", "node-name": "raw", "file": "null", "offset": 1}),
-            "Cannot change the option 'offset'",
+            json!({"driver": "raw", "node-name": "raw", "file": "null", "size": 1}),
+            "Specified size is not multiple of 512",
+        ),
+        (
+            json!({"driver": "raw", "node-name": "raw", "file": "null", "offset": 1 << 21}),
+            "Offset (2097152) cannot be greater than size of the containing file (1048576)",
         ),
         (
             json!({"driver": "raw", "node-name": "top", "file": {"driver": "null-co"}}),

@@ -126,6 +126,31 @@ fn sizes_are_changed_where_that_harms_nobody() {
 }
 
 #[test]
+fn a_window_is_moved_and_sized_while_it_is_used() {
+    let (_directory, path) = image(8192);
+    let graph = Graph::new();
+    add(&graph, json!({"driver": "file", "node-name": "file", "filename": path})).expect("added");
+    let all = json!({"driver": "raw", "node-name": "window", "file": "file"});
+    let part = json!({"driver": "raw", "node-name": "window", "file": "file", "offset": 4096, "size": 512});
+    add(&graph, all.clone()).expect("added");
+    let shrink = || graph.resize("file", 4608, |_| ()).map_err(text);
+    let disk = writer(&graph, "window").expect("attached");
+    assert_eq!(reopen(&graph, json!([part])), Ok(()));
+    assert_eq!(info(&graph, "window").image.virtual_size, 512);
+    disk.write(0, &[1; 512], false).expect("written");
+    assert_eq!(errno(&disk.write(512, &[1], false).expect_err("cut off")), EINVAL);
+    assert_eq!(std::fs::read(&path).expect("there")[4095..4609], [&[0][..], &[1; 512], &[0]].concat());
+    assert_eq!(shrink(), refused("Node file is in use and can only be made larger"));
+    assert_eq!(reopen(&graph, json!([all])), Ok(()));
+    assert_eq!(shrink(), Ok(()));
+    assert_eq!(info(&graph, "window").image.virtual_size, 4608);
+    let disk = disk.keep_size().expect("nobody changes it");
+    assert_eq!(reopen(&graph, json!([part])), refused("Node window is in use and can only be made larger"));
+    drop(disk);
+    assert_eq!(reopen(&graph, json!([part])), Ok(()));
+}
+
+#[test]
 fn what_a_layer_is_unable_to_do_is_left_or_done_by_writing() {
     const SIZE: usize = 300_000;
     let (_directory, path) = image(SIZE as u64);

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use block::virtio_blk::VirtioBlk;
-use qapi_schema::block_core::Commands as _;
+use qapi_schema::block_core::{BlockdevOptions, Commands as _};
 use qapi_schema::run_state::{RunState, ShutdownCause};
+use qapi_schema::{FromValue, Visitor};
 use serde_json::json;
 use virtio_bindings::virtio_blk::{VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT};
 
@@ -131,6 +132,27 @@ fn a_request_that_failed_with_another_policy_is_an_io_error() {
     assert!(setup.vm.status().running);
     let [event] = &setup.log.all()[setup.log.all().len() - 1..] else { panic!("no event") };
     assert_eq!((event.0, event.1["action"].as_str()), ("BLOCK_IO_ERROR", Some("report")));
+}
+
+#[test]
+fn a_window_sized_anew_is_told_and_seen() {
+    let window = |size: u64| {
+        let beneath = json!({"driver": "null-co", "node-name": "null", "size": SIZE * 2});
+        json!({"driver": "raw", "node-name": "file", "size": size, "file": beneath})
+    };
+    let setup = Setup::new(window(SIZE), SIZE);
+    let reopen = |size: u64| {
+        let options = BlockdevOptions::from_value(window(size), &Visitor::json()).expect("options");
+        setup.block.blockdev_reopen(vec![options]).expect("reopened");
+    };
+    let device = device(setup.disk.clone());
+    let driver = Driver::start(&device, &memory(), 0);
+    for (size, told) in [(SIZE * 2, 1), (SIZE * 2, 1), (SIZE / 2, 2)] {
+        reopen(size);
+        assert_eq!(driver.told.counts().config_changed, told);
+        assert_eq!(device.config()[..8], (size / 512).to_le_bytes());
+    }
+    device.reset();
 }
 
 #[test]
