@@ -31,6 +31,15 @@ pub trait Disk: Send + Sync {
     /// Whether writes are refused.
     fn read_only(&self) -> bool;
 
+    /// Whether writes need a flush to be on stable storage. Where they don't they are there when they are answered.
+    fn write_cache(&self) -> bool {
+        true
+    }
+
+    /// Turns the write cache on or off, for requests that are made from now on. To be provided, with
+    /// [`write_cache`](Self::write_cache), by a disk that a device serves whose driver may want that.
+    fn set_write_cache(&self, _on: bool) {}
+
     /// From now on tells `watcher` of every change of the size, instead of whoever was told before. To be provided by a
     /// disk whose size changes.
     fn watch(&self, _watcher: Weak<dyn Watcher>) {}
@@ -61,6 +70,14 @@ impl Disk for BlockBackend {
 
     fn read_only(&self) -> bool {
         BlockBackend::read_only(self)
+    }
+
+    fn write_cache(&self) -> bool {
+        BlockBackend::write_cache(self)
+    }
+
+    fn set_write_cache(&self, on: bool) {
+        BlockBackend::set_write_cache(self, on);
     }
 
     fn watch(&self, watcher: Weak<dyn Watcher>) {

@@ -78,21 +78,22 @@ impl VirtioBlk {
 
     /// The features that are offered, those of the ring among them.
     pub fn features(&self) -> u64 {
-        config::features(self.device.options(), self.device.disk().read_only(), self.device.writeback())
+        let disk = self.device.disk();
+        config::features(self.device.options(), disk.read_only(), disk.write_cache())
     }
 
     /// The configuration space.
     pub fn config(&self) -> Vec<u8> {
-        // A disk whose size can't be had is empty.
-        let length = self.device.disk().length().unwrap_or(0);
-        config::space(self.device.options(), length, self.device.writeback())
+        let disk = self.device.disk();
+        // One whose size can't be had is empty.
+        config::space(self.device.options(), disk.length().unwrap_or(0), disk.write_cache())
     }
 
     /// The driver writes to the configuration space, where only `writeback` can be changed.
     pub fn write_config(&self, offset: usize, data: &[u8]) {
         let written = WRITEBACK.checked_sub(offset).and_then(|at| data.get(at));
         if let Some(value) = written.filter(|_| self.device.options().config_wce) {
-            self.device.set_writeback(*value != 0);
+            self.device.disk().set_write_cache(*value != 0);
         }
     }
 
@@ -111,7 +112,7 @@ impl VirtioBlk {
     pub fn start(&self, memory: Arc<GuestMemoryMmap>, queues: Vec<Queue>, features: u64, notifier: Arc<dyn Notifier>) {
         // A driver that can neither flush nor say what it wants is promised the most.
         if !has(features, VIRTIO_BLK_F_CONFIG_WCE) {
-            self.device.set_writeback(has(features, VIRTIO_BLK_F_FLUSH));
+            self.device.disk().set_write_cache(has(features, VIRTIO_BLK_F_FLUSH));
         }
         self.device.start(Life::new(memory, queues, features, notifier));
     }

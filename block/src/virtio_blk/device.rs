@@ -11,7 +11,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use virtio_queue::Queue;
-use vl::sync::atomic::{AtomicBool, Ordering};
 use vl::sync::{Condvar, Mutex, thread};
 
 use super::budget::Budget;
@@ -29,7 +28,8 @@ use crate::pace::Pace;
 pub(super) struct Device {
     disk: Arc<dyn Disk>,
     options: VirtioBlkOptions,
-    writeback: AtomicBool,
+    /// The disk's, until the driver wants it otherwise, and again after a reset.
+    write_cache: bool,
     crew: Crew<Intake>,
     pace: Pace,
     budget: Budget,
@@ -65,8 +65,8 @@ impl Device {
     /// The system refuses the thread.
     pub(super) fn new(disk: Arc<dyn Disk>, options: VirtioBlkOptions) -> io::Result<Arc<Self>> {
         let device = Arc::new(Self {
+            write_cache: disk.write_cache(),
             disk,
-            writeback: AtomicBool::new(options.write_cache),
             options,
             crew: Crew::new(Intake::default()),
             pace: Pace::new(),
@@ -88,14 +88,6 @@ impl Device {
         &self.options
     }
 
-    pub(super) fn writeback(&self) -> bool {
-        self.writeback.load(Ordering::Acquire)
-    }
-
-    pub(super) fn set_writeback(&self, writeback: bool) {
-        self.writeback.store(writeback, Ordering::Release);
-    }
-
     /// Begins a life.
     pub(super) fn start(&self, life: Life) {
         let mut state = self.state.lock();
@@ -115,10 +107,11 @@ impl Device {
         let begun = mem::take(&mut state.begun);
         drop(state);
         drop(begun);
-        self.set_writeback(self.options.write_cache);
         if let Some(life) = &life {
             life.close();
         }
+        // Now that no write is answered which was begun without it.
+        self.disk.set_write_cache(self.write_cache);
         life
     }
 
@@ -204,7 +197,7 @@ impl Device {
 
     /// Whether executing a request takes less time than finding another leader.
     fn hold_the_lead(&self, job: &Job) -> bool {
-        job.may_be_quick(self.writeback()) && self.pace.is_quick()
+        job.may_be_quick() && self.pace.is_quick()
     }
 
     fn enlist(self: &Arc<Self>) {
@@ -215,12 +208,11 @@ impl Device {
     }
 
     fn execute(&self, job: Job) {
-        let writeback = self.writeback();
-        if !job.may_be_quick(writeback) {
-            return job.execute(writeback);
+        if !job.may_be_quick() {
+            return job.execute();
         }
         let started = Instant::now();
-        job.execute(writeback);
+        job.execute();
         self.pace.record(started.elapsed());
     }
 

@@ -66,18 +66,18 @@ impl Job {
     }
 
     /// Whether a quick disk does this at once.
-    pub(super) const fn may_be_quick(&self, writeback: bool) -> bool {
+    pub(super) fn may_be_quick(&self) -> bool {
         match self.command {
             Ok(Command::Read { .. } | Command::Id) | Err(_) => true,
-            Ok(Command::Write { .. }) => writeback,
+            Ok(Command::Write { .. }) => self.device.disk().write_cache(),
             Ok(Command::Flush | Command::Discard { .. } | Command::WriteZeroes { .. }) => false,
         }
     }
 
     /// Has the next piece done on the calling thread, or kept by the disk. Whoever answers it on another thread tells
     /// the driver; on this one that is left to the caller.
-    pub(super) fn execute(self, writeback: bool) {
-        let operation = match self.operation(!writeback) {
+    pub(super) fn execute(self) {
+        let operation = match self.operation() {
             Ok(operation) => operation,
             Err(status) => return self.life.answer(self.ring, &self.chain, status),
         };
@@ -86,22 +86,23 @@ impl Job {
         device.disk().submit(Request::new(client, operation, move |answer| self.answered(thread, answer)));
     }
 
-    /// What the disk is to do next; the status if there is nothing.
-    fn operation(&self, fua: bool) -> Result<Operation, Status> {
+    /// What the disk is to do next; the status if there is nothing. The protocol knows no FUA: without a write cache the disk
+    /// sees to it that every write is on stable storage.
+    fn operation(&self) -> Result<Operation, Status> {
         let piece = self.payload();
         Ok(match self.command? {
             Command::Read { offset, .. } => Operation::Read { offset: offset + self.done as u64, length: piece },
-            Command::Write { offset, length } => {
+            Command::Write { offset, .. } => {
                 let mut data = vec![0; piece];
                 let read = self.chain.readable.read(self.life.memory(), HEADER + self.done, &mut data);
                 read.map_err(|_| Status::IoError)?;
-                // A flush covers the pieces before.
-                let fua = fua && self.done + piece == length;
-                Operation::Write { offset: offset + self.done as u64, data, fua }
+                Operation::Write { offset: offset + self.done as u64, data, fua: false }
             }
             Command::Flush => Operation::Flush,
             Command::Discard { offset, length } => Operation::Discard { offset, length },
-            Command::WriteZeroes { offset, length, unmap } => Operation::WriteZeroes { offset, length, fua, unmap },
+            Command::WriteZeroes { offset, length, unmap } => {
+                Operation::WriteZeroes { offset, length, fua: false, unmap }
+            }
             Command::Id => {
                 // Ended by a NUL where there is room for it.
                 let mut id = [self.device.options().serial.as_bytes(), b"\0"].concat();

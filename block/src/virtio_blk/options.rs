@@ -42,9 +42,7 @@ pub struct VirtioBlkOptions {
     pub write_zeroes: bool,
     /// `max-write-zeroes-sectors`.
     pub max_write_zeroes_sectors: u32,
-    /// `write-cache`: writes need not be on stable storage when they are answered.
-    pub write_cache: bool,
-    /// `config-wce`: the guest may change that.
+    /// `config-wce`: the guest may turn the disk's write cache on and off.
     pub config_wce: bool,
     /// `cyls`, `heads` and `secs`; the first 0 makes them up from the size.
     pub geometry: Geometry,
@@ -84,7 +82,6 @@ impl Default for VirtioBlkOptions {
             max_discard_sectors: MOST_SECTORS,
             write_zeroes: true,
             max_write_zeroes_sectors: MOST_SECTORS,
-            write_cache: true,
             config_wce: true,
             geometry: Geometry::default(),
             event_idx: true,

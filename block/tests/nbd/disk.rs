@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use block::disk::Disk;
 use block::request::{Answer, Client, Operation, Request};
@@ -36,15 +37,21 @@ pub struct Memory {
     content: Mutex<Vec<u8>>,
     asked: Mutex<Vec<Asked>>,
     read_only: bool,
+    write_cache: AtomicBool,
 }
 
 impl Memory {
     pub fn new(size: usize) -> Arc<Self> {
-        Arc::new(Self { content: Mutex::new(vec![0; size]), asked: Mutex::default(), read_only: false })
+        Arc::new(Self::of(size))
     }
 
     pub fn read_only(size: usize) -> Arc<Self> {
-        Arc::new(Self { content: Mutex::new(vec![0; size]), asked: Mutex::default(), read_only: true })
+        Arc::new(Self { read_only: true, ..Self::of(size) })
+    }
+
+    fn of(size: usize) -> Self {
+        let (content, asked) = (Mutex::new(vec![0; size]), Mutex::default());
+        Self { content, asked, read_only: false, write_cache: AtomicBool::new(true) }
     }
 
     pub fn content(&self) -> Vec<u8> {
@@ -92,6 +99,14 @@ impl Disk for Memory {
 
     fn read_only(&self) -> bool {
         self.read_only
+    }
+
+    fn write_cache(&self) -> bool {
+        self.write_cache.load(Ordering::Relaxed)
+    }
+
+    fn set_write_cache(&self, on: bool) {
+        self.write_cache.store(on, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,9 @@
 //! What the device says of itself, and which options it can't be made with.
 
 use std::io;
+use std::sync::Arc;
 
+use block::disk::Disk;
 use block::virtio_blk::{Geometry, VirtioBlk, VirtioBlkOptions};
 
 use crate::disk::Memory;
@@ -14,6 +16,12 @@ fn options() -> VirtioBlkOptions {
 
 fn config(size: usize, options: VirtioBlkOptions) -> Vec<u8> {
     VirtioBlk::new(Memory::new(size), options).expect("a device").config()
+}
+
+/// A device on a disk without a write cache.
+fn without_cache(disk: Arc<Memory>, options: VirtioBlkOptions) -> Arc<VirtioBlk> {
+    disk.set_write_cache(false);
+    VirtioBlk::new(disk, options).expect("a device")
 }
 
 /// A configuration space of so many bytes: offsets and the bytes there, zeroes elsewhere.
@@ -58,7 +66,6 @@ fn every_option_shows() {
         discard_granularity: Some(16 * KIB),
         max_discard_sectors: 0x0102,
         write_zeroes: false,
-        write_cache: false,
         geometry: Geometry { cylinders: 0x0304, heads: 5, sectors: 63 },
         ..options()
     };
@@ -74,8 +81,8 @@ fn every_option_shows() {
             (36, &[2, 1, 0, 0, 1, 0, 0, 0, 32]),
         ],
     );
-    assert_eq!(config(1000, all.clone()), expected);
-    let device = VirtioBlk::new(Memory::read_only(0), all).expect("a device");
+    assert_eq!(without_cache(Memory::new(1000), all.clone()).config(), expected);
+    let device = without_cache(Memory::read_only(0), all);
     assert_eq!(device.features(), 0x1_3000_3e74);
     assert_eq!((device.num_queues(), device.queue_size()), (0x102, 1024));
 
@@ -84,15 +91,15 @@ fn every_option_shows() {
         report_discard_granularity: false,
         discard_granularity: Some(4 * KIB),
         config_wce: false,
-        write_cache: false,
         event_idx: false,
         indirect_desc: false,
         version_1: false,
         ..options()
     };
-    let space = config(0, none.clone());
+    let device = without_cache(Memory::new(0), none);
+    let space = device.config();
     assert_eq!((space[12], space[44], space[32]), (126, 1, 0));
-    assert_eq!(VirtioBlk::new(Memory::new(0), none).expect("a device").features(), 0x100_6454);
+    assert_eq!(device.features(), 0x100_6454);
     let least = VirtioBlkOptions { discard: false, write_zeroes: false, ..options() };
     assert_eq!(config(0, least).len(), 36, "up to the number of queues");
 }

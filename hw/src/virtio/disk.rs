@@ -74,7 +74,7 @@ fn plug(board: &Board, site: &Site<'_>) -> Result<Arc<dyn Device>, Error> {
     let drive = site.values.text("drive").filter(|drive| !drive.is_empty());
     let drive = drive.ok_or_else(|| Error::generic("drive property not set"))?;
     let on_error = OnError { werror: on_error(site, "werror")?, rerror: on_error(site, "rerror")? };
-    let mut options = options_of(site, slot.transport.version());
+    let options = options_of(site, slot.transport.version());
     // Once it is taken, a drive leaves with its device.
     options.check().map_err(|error| Error::generic(error.to_string()))?;
     let backend = board.block().add_device(DeviceOptions { qom_path: site.path.into(), drive, on_error })?;
@@ -83,7 +83,6 @@ fn plug(board: &Board, site: &Site<'_>) -> Result<Arc<dyn Device>, Error> {
         Some("off") => backend.set_write_cache(false),
         _ => {}
     }
-    options.write_cache = backend.write_cache();
     let core = VirtioBlk::new(backend.clone(), options).inspect_err(|_| board.block().remove_backend(&backend));
     let core = core.map_err(|error| Error::generic(error.to_string()))?;
     slot.transport.plug(core.clone());
@@ -121,7 +120,6 @@ fn options_of(site: &Site<'_>, version: Version) -> VirtioBlkOptions {
         event_idx: values.flag("event_idx"),
         indirect_desc: values.flag("indirect_desc"),
         version_1: version == Version::Modern,
-        ..VirtioBlkOptions::default()
     }
 }
 
