@@ -8,7 +8,7 @@ use qapi_schema::{Error, FromMembers, Members};
 use sockets::tls::Credentials;
 use sockets::{Access, Address, Inet, Objects};
 
-use crate::keyval::Argument;
+use crate::keyval::{Argument, pairs};
 
 /// A way to reach clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +80,13 @@ impl Chardev {
             return Ok(Self::Stdio);
         }
         let (place, options) = text.split_once(',').unwrap_or((text, ""));
-        let place = if let Some(path) = place.strip_prefix("unix:") {
-            Place::Path(path.into())
-        } else if let Some((host, port)) = place.strip_prefix("tcp:").and_then(|place| place.rsplit_once(':')) {
+        if let Some(path) = place.strip_prefix("unix:") {
+            let pairs = pairs(&format!("{path},{}", long_form(options)), Some("path"));
+            let socket =
+                |members: &mut Members<'_>| Self::socket(Place::Path(members.required("path")?), members, objects);
+            return pairs.and_then(Argument::from_pairs)?.read(socket);
+        }
+        let place = if let Some((host, port)) = place.strip_prefix("tcp:").and_then(|place| place.rsplit_once(':')) {
             // An IPv6 address is in brackets, as in a URL.
             let numeric = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
             Place::Host(numeric.unwrap_or(host).into(), port.into())
@@ -205,7 +209,13 @@ mod tests {
     #[test]
     fn the_short_option_says_the_same() {
         assert_eq!(parse_legacy("unix:q,server=on,wait=off"), Ok(unix(server(false))));
-        assert_eq!(parse_legacy("unix:q"), Ok(unix(Role::Client { credentials: None, reconnect: None })));
+        let client = || Ok(unix(Role::Client { credentials: None, reconnect: None }));
+        assert_eq!((parse_legacy("unix:q"), parse_legacy("unix:path=q")), (client(), client()));
+        assert_eq!(parse_legacy("unix:path=q,server=on"), Ok(unix(server(true))));
+        assert_eq!(parse_legacy("unix:server=on,nowait,path=q"), Ok(unix(server(false))));
+        let named = |path: &str| Ok(Chardev::Socket { address: Address::Unix(path.into()), role: server(true) });
+        assert_eq!(parse_legacy("unix:server,server"), named("server"));
+        assert_eq!(parse_legacy("unix:a,,b,server"), named("a,b"));
         let tcp = |host: &str| Ok(Chardev::Socket { address: Address::inet(host, 4444), role: server(true) });
         assert_eq!(parse_legacy("tcp:127.0.0.1:4444,server=on"), tcp("127.0.0.1"));
         assert_eq!(parse_legacy("tcp:[::1]:4444,server=on"), tcp("::1"));
@@ -238,5 +248,6 @@ mod tests {
         assert!(error("socket,id=c,fd=3,reconnect-ms=1").expect_err("refused").contains("reconnect-ms"));
         let error = parse_legacy("vc:80x25").expect_err("refused");
         assert_eq!(error.desc(), "'vc:80x25' is not a valid char driver");
+        assert_eq!(parse_legacy("unix:pth=q").expect_err("refused").desc(), "Parameter 'path' is missing");
     }
 }
