@@ -24,7 +24,7 @@ pub enum Directive {
     Drive,
     /// Create an object that others refer to.
     Object,
-    /// Create a character device for monitors.
+    /// Create a character device for monitors and qtest.
     Chardev,
     /// Create a monitor on a character device.
     Monitor,
@@ -50,6 +50,8 @@ pub enum Directive {
     NoDefaults,
     /// Choose a display: none.
     Display,
+    /// Choose a graphics card: none.
+    Vga,
     /// Choose sound: none.
     Audio,
     /// Choose what runs the guest.
@@ -94,13 +96,17 @@ pub enum Phase {
     Machine,
     /// Objects and descriptors, which any other option may refer to.
     Objects,
+    /// Character devices, which are opened by what stands on them.
+    Chardevs,
+    /// qtest: its client is there before a monitor waits for one.
+    Qtest,
     /// Block nodes.
     Nodes,
     /// Drives, which may have such nodes beneath them.
     Drives,
     /// Servers and exports, which serve block nodes.
     Exports,
-    /// Character devices and monitors: whoever connects finds all disks there.
+    /// Monitors: whoever connects finds all disks there.
     Monitors,
     /// Devices, which may refer to all of these.
     Devices,
@@ -216,7 +222,8 @@ pub fn help() -> String {
     }
     text + "\n\
             With 'help' for a value, --accel, --audio, --blockdev, --chardev, --cpu,\n\
-            --device, --display, --export, --machine and --object list the known kinds.\n"
+            --device, --display, --export, --machine, --object and --vga list the known\n\
+            kinds.\n"
 }
 
 /// Lines of these pieces, the first indented by `first` columns, the others by `rest`.
@@ -256,15 +263,17 @@ mod tests {
 
     #[test]
     fn what_others_refer_to_is_carried_out_first_and_else_in_the_order_given() {
-        let given = scan(&["-mon", "c", "-chardev", "c", "--export", "e", "--blockdev", "b", "--blockdev", "a", "-S"]);
+        let chardevs = ["-mon", "c", "-qtest", "chardev:c", "-chardev", "c"];
+        let given = scan(&[&chardevs[..], &["--export", "e", "--blockdev", "b", "--blockdev", "a", "-S"]].concat());
         let directives: Vec<_> = given.into_iter().flatten().collect();
         let expected = [
             (Directive::NoStart, ""),
+            (Directive::Chardev, "c"),
+            (Directive::Qtest, "chardev:c"),
             (Directive::Blockdev, "b"),
             (Directive::Blockdev, "a"),
             (Directive::Export, "e"),
             (Directive::Monitor, "c"),
-            (Directive::Chardev, "c"),
         ];
         assert!(directives.iter().map(|(directive, value)| (*directive, value.as_str())).eq(expected));
     }

@@ -89,6 +89,7 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         }
         Directive::Cpu if asked => Some(Ok("Any model will do: processors execute nothing.\n".into())),
         Directive::Display if asked => list("display types", &["none"]),
+        Directive::Vga if asked => list("graphics cards", &["none"]),
         Directive::Audio if asked => list("audio drivers", &["none"]),
         Directive::Accel if asked => list("accelerators", qtest::ACCELERATORS),
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
@@ -104,6 +105,7 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         | Directive::Global
         | Directive::NoDefaults
         | Directive::Display
+        | Directive::Vga
         | Directive::Audio
         | Directive::Blockdev
         | Directive::Drive
@@ -136,7 +138,7 @@ struct Setup {
     options: MachineOptions,
     /// What makes the guest's clock.
     clock: fn() -> io::Result<VirtualClock>,
-    /// Those that no monitor has taken.
+    /// Those that neither a monitor nor qtest has taken.
     chardevs: HashMap<String, Chardev>,
     /// Those that have a name.
     monitors: HashSet<String>,
@@ -222,7 +224,8 @@ impl Setup {
                 {
                     return Err(format!("Duplicate ID '{id}' for monitor"));
                 }
-                self.monitor_on(&chardev, options)
+                let chardev = self.take_chardev(&chardev)?;
+                self.monitor(chardev, options)
             }
             Directive::Qmp => self.monitor_legacy(value, Mode::Control),
             Directive::Machine => self.options.machine(value).map_err(text),
@@ -230,8 +233,9 @@ impl Setup {
             Directive::Smp => self.options.processors(value).map_err(text),
             Directive::Cpu => self.options.cpu(value).map_err(text),
             Directive::Global => self.options.global(value).map_err(text),
-            Directive::Display | Directive::Audio if value == "none" => Ok(()),
+            Directive::Display | Directive::Vga | Directive::Audio if value == "none" => Ok(()),
             Directive::Display => Err(format!("Parameter 'type' does not accept value '{value}': there is no display")),
+            Directive::Vga => Err(format!("unknown vga type: {value}: there is no display")),
             Directive::Audio => Err(format!("Parameter 'driver' does not accept value '{value}': there is no sound")),
             Directive::Device => {
                 let (arguments, dialect) =
@@ -246,7 +250,7 @@ impl Setup {
             }
             Directive::Qtest if self.qtest.is_some() => Err("there is one client of qtest".into()),
             Directive::Qtest => {
-                let chardev = Chardev::parse_legacy(value, self.machine.objects().credentials()).map_err(text)?;
+                let chardev = self.chardev_legacy(value)?;
                 self.qtest = Some(qtest::Endpoint::open(chardev).map_err(text)?);
                 Ok(())
             }
@@ -314,21 +318,22 @@ impl Setup {
     }
 
     fn monitor_legacy(&mut self, value: &str, mode: Mode) -> Result<(), String> {
-        let options = Options { mode, ..Options::default() };
+        if value == "none" {
+            return Ok(());
+        }
+        let chardev = self.chardev_legacy(value)?;
+        self.monitor(chardev, Options { mode, ..Options::default() })
+    }
+
+    fn chardev_legacy(&mut self, value: &str) -> Result<Chardev, String> {
         match value.strip_prefix("chardev:") {
-            Some(id) => self.monitor_on(id, options),
-            None if value == "none" => Ok(()),
-            None => {
-                let chardev = Chardev::parse_legacy(value, self.machine.objects().credentials()).map_err(text)?;
-                self.monitor(chardev, options)
-            }
+            Some(id) => self.take_chardev(id),
+            None => Chardev::parse_legacy(value, self.machine.objects().credentials()).map_err(text),
         }
     }
 
-    fn monitor_on(&mut self, id: &str, options: Options) -> Result<(), String> {
-        let chardev = self.chardevs.remove(id);
-        let not_found = || format!("chardev '{id}' not found, or in use by another monitor");
-        self.monitor(chardev.ok_or_else(not_found)?, options)
+    fn take_chardev(&mut self, id: &str) -> Result<Chardev, String> {
+        self.chardevs.remove(id).ok_or_else(|| format!("chardev '{id}' not found, or in use already"))
     }
 
     fn monitor(&mut self, chardev: Chardev, options: Options) -> Result<(), String> {

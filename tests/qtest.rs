@@ -5,9 +5,10 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use block::request::Operation;
 use rustix::process::{Pid, Signal, kill_process};
@@ -101,6 +102,36 @@ fn it_connects_qtest_then_qmp_and_ends_with_status_0_on_sigterm() {
     machine.qmp.execute("qmp_capabilities", Value::Null).expect("an answer");
     assert_eq!(machine.say("clock_step 5"), "OK 5");
     machine.terminate();
+}
+
+/// As QEMU's Python library `qemu.machine` starts it: sockets that are connected already, and QMP is read first.
+#[test]
+fn it_takes_two_connections_that_it_was_started_with() {
+    let ([qtest, of_qtest], [qmp, of_qmp]) = (pair(), pair());
+    // The shell puts the descriptors in their places.
+    let mut child = Command::new("sh")
+        .args(["-c", "exec 3<&0 4<&1 </dev/null >&2; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_whystop")])
+        .args(["-display", "none", "-vga", "none", "-chardev", "socket,id=mon,fd=4"])
+        .args(["-mon", "chardev=mon,mode=control", "-machine", "microvm"])
+        .args(["-chardev", "socket,id=qtest,fd=3", "-qtest", "chardev:qtest", "-accel", "qtest", "-qtest-log", "none"])
+        .stdin(OwnedFd::from(of_qtest))
+        .stdout(OwnedFd::from(of_qmp))
+        .spawn()
+        .expect("a shell");
+    let mut qmp = QmpClient::over(qmp).expect("a socket").negotiate().expect("a monitor");
+    let mut qtest = BufReader::new(qtest);
+    qtest.get_mut().write_all(b"clock_step 5\n").expect("it reads");
+    let mut answer = String::new();
+    qtest.read_line(&mut answer).expect("an answer");
+    assert_eq!(answer, "OK 5\n");
+    qmp.execute("quit", Value::Null).expect("an answer");
+    assert!(wait(&mut child).expect("an end").success());
+}
+
+fn pair() -> [UnixStream; 2] {
+    let (ours, theirs) = UnixStream::pair().expect("sockets");
+    ours.set_read_timeout(Some(DEADLINE)).expect("a socket");
+    [ours, theirs]
 }
 
 #[test]

@@ -77,14 +77,14 @@ pub const SECTIONS: &[Section] = &[
             Spec {
                 names: &["chardev"],
                 value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
-                help: "create a socket or terminal for a monitor: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
+                help: "create a socket or terminal for a monitor or qtest: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
                        [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off] or fd=<name in LISTEN_FDNAMES, or number>; \
                        with server=on also wait=off (else nothing starts before the first client is there), \
                        mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
                        (allow-uid.0=<user>,allow-uid.1=<user> for several); tls-creds=<id of an object>",
                 example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
                 directive: Directive::Chardev,
-                phase: Phase::Monitors,
+                phase: Phase::Chardevs,
             },
             Spec {
                 names: &["monitor", "mon"],
@@ -189,6 +189,14 @@ pub const SECTIONS: &[Section] = &[
                 phase: Phase::Machine,
             },
             Spec {
+                names: &["vga"],
+                value: Some("none | help"),
+                help: "have no graphics card, the only choice",
+                example: "-vga none",
+                directive: Directive::Vga,
+                phase: Phase::Machine,
+            },
+            Spec {
                 names: &["audio"],
                 value: Some("none | help"),
                 help: "have no sound, the only choice",
@@ -276,11 +284,11 @@ pub const SECTIONS: &[Section] = &[
         options: &[
             Spec {
                 names: &["qtest"],
-                value: Some("unix:<path>[,server=on][,wait=off] | tcp:<host>:<port>[,...] | stdio"),
+                value: Some("unix:<path>[,server=on][,wait=off] | tcp:<host>:<port>[,...] | stdio | chardev:<id>"),
                 help: "connect to a client of qtest, which reads and writes memory and ports, or listen for one",
                 example: "-qtest unix:qtest.sock",
                 directive: Directive::Qtest,
-                phase: Phase::Machine,
+                phase: Phase::Qtest,
             },
             Spec {
                 names: &["qtest-log"],

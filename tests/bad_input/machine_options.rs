@@ -23,6 +23,7 @@ fn a_machine_that_can_t_be_built_is_refused() {
             (&["-global", "ib700.x=1"], "--global: only virtio-mmio.force-legacy can be set ..."),
             (&["-global", "virtio-mmio.force-legacy=2"], "--global: Parameter 'force-legacy' expects 'on' or 'off'"),
             (&["-display", "gtk"], "--display: Parameter 'type' does not accept value 'gtk': ..."),
+            (&["-vga", "std"], "--vga: unknown vga type: std: there is no display"),
             (&["-audio", "alsa"], "--audio: Parameter 'driver' does not accept value 'alsa': ..."),
         ],
     );
