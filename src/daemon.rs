@@ -304,7 +304,7 @@ impl Setup {
         let Self { mut machine, qtest, qtest_log, pidfile, .. } = self;
         match (qtest, qtest_log) {
             (Some(endpoint), Some(log)) => machine.serve_qtest(endpoint, log),
-            (Some(endpoint), None) => machine.serve_qtest(endpoint, qtest::Log::stderr().map_err(text)?),
+            (Some(endpoint), None) => machine.serve_qtest(endpoint, qtest::Log::stderr()),
             (None, Some(_)) => return Err("--qtest-log: there is no --qtest".into()),
             (None, None) => {}
         }

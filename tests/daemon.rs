@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs::{self, Permissions};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
@@ -61,6 +62,25 @@ fn in_the_background_it_listens_before_the_command_returns_and_its_pidfile_goes_
     wait_for_end(pid).expect("an end");
     let left: Vec<_> = fs::read_dir(directory.path()).expect("readable").collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// Who reads what the command says until its end would wait for the end of the daemon.
+#[test]
+fn in_the_background_nothing_of_the_command_s_output_is_kept_open() {
+    let directory = directory();
+    let mut command = whystop();
+    command.args(["--daemonize", "-qmp", "unix:q,server=on,wait=off", "-qtest", "unix:t,server=on,wait=off"]);
+    let [(stdout, of_stdout), (stderr, of_stderr)] = [(); 2].map(|()| std::io::pipe().expect("a pipe"));
+    command.current_dir(directory.path()).stdin(Stdio::null()).stdout(of_stdout).stderr(of_stderr);
+    assert!(command.status().expect("it starts").success());
+    drop(command);
+    for mut output in [stdout, stderr] {
+        let mut said = String::new();
+        await_readable("the end of an output", &output).expect("nobody holds it");
+        output.read_to_string(&mut said).expect("UTF-8");
+        assert_eq!(said, "");
+    }
+    use_and_quit(QmpClient::open(&directory.path().join("q")).expect("it listens"));
 }
 
 #[test]

@@ -8,7 +8,6 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use rustix::fs::{FileType, fstat, major, minor};
-use rustix::io::fcntl_dupfd_cloexec;
 
 /// The device number of `/dev/null`.
 const NULL: (u32, u32) = (1, 3);
@@ -19,11 +18,18 @@ pub struct Log(Option<Mutex<Journal>>);
 
 #[derive(Debug)]
 struct Journal {
-    file: File,
+    sink: Sink,
     /// When the client came.
     start: Instant,
     /// One entry is written at once.
     entry: Vec<u8>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    File(File),
+    /// Whatever that is at the time: a daemon leaves that of the command behind.
+    Stderr,
 }
 
 impl Log {
@@ -33,11 +39,8 @@ impl Log {
     }
 
     /// A log on standard error.
-    ///
-    /// # Errors
-    /// The process has no descriptors left.
-    pub fn stderr() -> io::Result<Self> {
-        Ok(Self::to(fcntl_dupfd_cloexec(io::stderr(), 0)?.into()))
+    pub fn stderr() -> Self {
+        Self::to(Sink::Stderr)
     }
 
     /// A log in a new file; none for `none`.
@@ -52,11 +55,11 @@ impl Log {
         let state = fstat(file.as_fd())?;
         let is_null = FileType::from_raw_mode(state.st_mode) == FileType::CharacterDevice
             && (major(state.st_rdev), minor(state.st_rdev)) == NULL;
-        Ok(if is_null { Self::none() } else { Self::to(file) })
+        Ok(if is_null { Self::none() } else { Self::to(Sink::File(file)) })
     }
 
-    fn to(file: File) -> Self {
-        Self(Some(Mutex::new(Journal { file, start: Instant::now(), entry: Vec::new() })))
+    fn to(sink: Sink) -> Self {
+        Self(Some(Mutex::new(Journal { sink, start: Instant::now(), entry: Vec::new() })))
     }
 
     /// Whether anything is written.
@@ -107,7 +110,10 @@ impl Journal {
             self.entry.push(b'\n');
         }
         // A log that cannot be written is no reason to leave the client.
-        let _ = self.file.write_all(&self.entry);
+        let _ = match &mut self.sink {
+            Sink::File(file) => file.write_all(&self.entry),
+            Sink::Stderr => io::stderr().write_all(&self.entry),
+        };
     }
 }
 
