@@ -73,6 +73,11 @@ impl VirtioBlk {
     /// The options make no sense, or the system refuses a thread.
     pub fn new(disk: Arc<dyn Disk>, options: VirtioBlkOptions) -> io::Result<Arc<Self>> {
         options.check()?;
+        let mut options = options;
+        if options.geometry == Geometry::default() {
+            // As large as the disk is now: it stays that when the disk changes its size.
+            options.geometry = Geometry::of_disk(disk.length().unwrap_or(0));
+        }
         Ok(Arc::new(Self { device: Device::new(disk, options)? }))
     }
 
@@ -102,7 +107,12 @@ impl VirtioBlk {
         self.device.options().num_queues
     }
 
-    /// The length of each, at most.
+    /// The geometry, made up from the size unless it was told.
+    pub fn geometry(&self) -> Geometry {
+        self.device.options().geometry
+    }
+
+    /// The length of each queue, at most.
     pub fn queue_size(&self) -> u16 {
         self.device.options().queue_size
     }

@@ -23,6 +23,9 @@ pub trait Device: Send + Sync {
     /// The guest is to be asked to shut down. Called under the VM's lock: must not block.
     fn powerdown(&self) {}
 
+    /// Notes what became of the properties that were left open. Called once, when it has been plugged in.
+    fn settle(&self, _values: &mut Values) {}
+
     /// Leaves its place on the board: the guest reaches it no more.
     fn unplug(&self, _board: &Board) {}
 }
@@ -106,6 +109,8 @@ pub enum Kind {
     Uint32(u32),
     /// A number of bytes.
     Size(u64),
+    /// A number of bytes that fits in 32 bits.
+    Size32(u32),
     /// A text, empty if it is not set.
     Text,
     /// A switch that can be left to the program, as it is if it is not set.
@@ -122,7 +127,7 @@ impl Kind {
             Self::Uint8(_) => "uint8",
             Self::Uint16(_) => "uint16",
             Self::Uint32(_) => "uint32",
-            Self::Size(_) => "size",
+            Self::Size(_) | Self::Size32(_) => "size",
             Self::Text => "str",
             Self::OnOffAuto => "OnOffAuto",
             Self::OnError => "BlockdevOnError",
@@ -136,6 +141,7 @@ impl Kind {
             Self::Uint16(value) => Some(value.into()),
             Self::Uint32(value) => Some(value.into()),
             Self::Size(value) => Some(value.into()),
+            Self::Size32(value) => Some(value.into()),
             Self::Text => None,
             Self::OnOffAuto | Self::OnError => Some("auto".into()),
         }
@@ -146,7 +152,7 @@ impl Kind {
             Self::Bool(_) => bool::from_value(value, at).map(Value::from),
             Self::Uint8(_) => u8::from_value(value, at).map(Value::from),
             Self::Uint16(_) => u16::from_value(value, at).map(Value::from),
-            Self::Uint32(_) => u32::from_value(value, at).map(Value::from),
+            Self::Uint32(_) | Self::Size32(_) => u32::from_value(value, at).map(Value::from),
             Self::Size(_) => u64::from_value(value, at).map(Value::from),
             Self::Text => String::from_value(value, at).map(Value::from),
             Self::OnOffAuto => OnOffAuto::from_value(value, at).map(|value| value.as_str().into()),
@@ -181,8 +187,9 @@ impl Values {
         set: Map<String, Value>,
         dialect: Dialect,
     ) -> Result<Self, Error> {
-        let defaults = properties.iter().filter_map(|property| Some((property.name, property.kind.default()?)));
-        let mut values: BTreeMap<_, _> = defaults.collect();
+        // A text has no default to tell of.
+        let unset = |property: &Property| (property.name, property.kind.default().unwrap_or_else(|| "".into()));
+        let mut values: BTreeMap<_, _> = properties.iter().map(unset).collect();
         let root = Visitor::root(dialect);
         for (name, value) in set {
             let property = properties.iter().find(|property| property.name == name);
@@ -192,7 +199,7 @@ impl Values {
         Ok(Self(values))
     }
 
-    /// The value of a property; null where there is neither one nor a default.
+    /// The value of a property; null if there is no such property.
     pub fn get(&self, name: &str) -> &Value {
         self.0.get(name).unwrap_or(&Value::Null)
     }
@@ -207,7 +214,7 @@ impl Values {
         self.get(name).as_u64().and_then(|number| number.try_into().ok()).unwrap_or_default()
     }
 
-    /// That of a text; `None` if it was not set.
+    /// That of a text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.get(name).as_str()
     }

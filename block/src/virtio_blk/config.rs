@@ -78,15 +78,9 @@ pub(super) fn space(options: &VirtioBlkOptions, length: u64, writeback: bool) ->
     space
 }
 
-/// QEMU's for a disk without a partition table.
+/// What the guest is told: only whole blocks make up a track.
 fn geometry(options: &VirtioBlkOptions, length: u64) -> Geometry {
-    let Geometry { cylinders, heads, sectors } = if options.geometry == Geometry::default() {
-        let cylinders = (length / SECTOR / (16 * 63)).clamp(2, 16_383);
-        Geometry { cylinders: u32::try_from(cylinders).unwrap_or(u32::MAX), heads: 16, sectors: 63 }
-    } else {
-        options.geometry
-    };
-    // Only whole blocks make up a track.
+    let Geometry { cylinders, heads, sectors } = options.geometry;
     let tracks = length / u64::from(heads) / u64::from(sectors);
     let mask = options.logical_block_size / 512 - 1;
     let odd = !tracks.is_multiple_of(u64::from(options.logical_block_size));

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::command::SECTOR;
+
 /// The most sectors of one request, so that its bytes fit in an `i32`, as in QEMU.
 pub(super) const MOST_SECTORS: u32 = (i32::MAX as u32) >> 9;
 
@@ -44,7 +46,7 @@ pub struct VirtioBlkOptions {
     pub max_write_zeroes_sectors: u32,
     /// `config-wce`: the guest may turn the disk's write cache on and off.
     pub config_wce: bool,
-    /// `cyls`, `heads` and `secs`; the first 0 makes them up from the size.
+    /// `cyls`, `heads` and `secs`; if all are 0 they are made up from the size.
     pub geometry: Geometry,
     /// `event_idx`: notifications are suppressed by index.
     pub event_idx: bool,
@@ -134,6 +136,12 @@ impl VirtioBlkOptions {
 }
 
 impl Geometry {
+    /// QEMU's for a disk of so many bytes without a partition table.
+    pub(super) fn of_disk(length: u64) -> Self {
+        let cylinders = (length / SECTOR / (16 * 63)).clamp(2, 16_383);
+        Self { cylinders: u32::try_from(cylinders).unwrap_or(u32::MAX), heads: 16, sectors: 63 }
+    }
+
     fn check(self) -> io::Result<()> {
         if self == Self::default() {
             return Ok(());

@@ -47,8 +47,9 @@ impl Plugging {
         {
             return Err(Error::generic(format!("Duplicate device ID '{id}'")));
         }
-        let values = Values::read(of.properties, of.name, arguments, dialect)?;
+        let mut values = Values::read(of.properties, of.name, arguments, dialect)?;
         let device = plug(board, &Site { path: &path, id: id.as_deref(), bus, values: &values })?;
+        device.settle(&mut values);
         self.anonymous += usize::from(id.is_none());
         let bus = Some((kind, bus));
         board.devices.lock().push(Plugged { id, path, of, bus, hotplugged: self.built, values, device });

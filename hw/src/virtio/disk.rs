@@ -12,7 +12,7 @@ use qapi_schema::{Dialect, Error, FromValue, Visitor};
 
 use super::mmio::Version;
 use crate::board::Board;
-use crate::device::{BusKind, Device, Kind, Property, Site};
+use crate::device::{BusKind, Device, Kind, Property, Site, Values};
 use crate::types::Type;
 
 /// QEMU's way to leave the number of queues open.
@@ -39,11 +39,11 @@ pub const TYPE: Type = Type {
         property("num-queues", Kind::Uint16(AUTO_QUEUES), "how many queues; one if left alone"),
         property("queue-size", Kind::Uint16(256), "how long each queue is, at most"),
         property("seg-max-adjust", Kind::Bool(true), "a request may have as many buffers as fit in the queue"),
-        property("logical_block_size", Kind::Uint32(512), "the smallest unit of a request"),
-        property("physical_block_size", Kind::Uint32(512), "what the disk writes in one piece"),
-        property("min_io_size", Kind::Uint32(0), "the smallest request that performs well"),
-        property("opt_io_size", Kind::Uint32(0), "the request that performs best"),
-        property("discard_granularity", Kind::Uint32(AUTO_GRANULARITY), "the unit of discards; a block if left alone"),
+        property("logical_block_size", Kind::Size32(512), "the smallest unit of a request"),
+        property("physical_block_size", Kind::Size32(512), "what the disk writes in one piece"),
+        property("min_io_size", Kind::Size32(0), "the smallest request that performs well"),
+        property("opt_io_size", Kind::Size32(0), "the request that performs best"),
+        property("discard_granularity", Kind::Size32(AUTO_GRANULARITY), "the unit of discards; a block if left alone"),
         property("report-discard-granularity", Kind::Bool(true), "the guest is told of it"),
         property("discard", Kind::Bool(true), "the guest may give space back"),
         property("max-discard-sectors", Kind::Uint32(MOST_SECTORS), "the longest discard"),
@@ -126,6 +126,14 @@ fn options_of(site: &Site<'_>, version: Version) -> VirtioBlkOptions {
 impl Device for Disk {
     // The slot resets it when the machine is reset.
 
+    fn settle(&self, values: &mut Values) {
+        let Geometry { cylinders, heads, sectors } = self.core.geometry();
+        values.settle("num-queues", self.core.num_queues());
+        values.settle("cyls", cylinders);
+        values.settle("heads", heads);
+        values.settle("secs", sectors);
+    }
+
     fn unplug(&self, board: &Board) {
         if let Some(slot) = board.slots().get(self.slot) {
             slot.transport.unplug();
@@ -170,9 +178,9 @@ mod tests {
         assert_eq!(options_of(&site, Version::Modern), modern);
     }
 
-    fn read(set: serde_json::Value) -> crate::device::Values {
+    fn read(set: serde_json::Value) -> Values {
         let set = set.as_object().cloned().unwrap_or_default();
-        crate::device::Values::read(TYPE.properties, TYPE.name, set, Dialect::Json).expect("valid")
+        Values::read(TYPE.properties, TYPE.name, set, Dialect::Json).expect("valid")
     }
 
     #[test]
@@ -209,6 +217,43 @@ mod tests {
         assert_eq!(refused(json!({"packed": true})), "Property 'virtio-blk-device.packed' not found");
         assert_eq!(board.block().query_block().expect("told"), []);
         assert!(board.slots().iter().all(|slot| slot.transport.is_empty()));
+    }
+
+    #[test]
+    fn a_disk_shows_what_became_of_the_properties_that_were_left_alone() {
+        let board = with_node("n");
+        let shown = |more: serde_json::Value, properties: &[&str]| {
+            let mut device = json!({"driver": "virtio-blk-device", "drive": "n", "id": "d"});
+            device.as_object_mut().expect("one").extend(more.as_object().expect("one").clone());
+            add(&board, device).expect("plugged in");
+            let tree = board.tree();
+            let (path, disk) = tree.resolve("/machine/peripheral/d").expect("there");
+            let values: Vec<_> = properties.iter().map(|name| disk.get(&path, name).expect("there")).collect();
+            board.device_del("d").expect("plugged out");
+            serde_json::Value::from(values)
+        };
+        let properties = ["serial", "num-queues", "cyls", "heads", "secs", "discard_granularity", "write-cache"];
+        assert_eq!(shown(json!({}), &properties), json!(["", 1, 2, 16, 63, u32::MAX, "auto"]));
+        let set = json!({"serial": "s", "num-queues": 2, "cyls": 20, "heads": 3, "secs": 5});
+        assert_eq!(shown(set, &properties[..5]), json!(["s", 2, 20, 3, 5]));
+    }
+
+    #[test]
+    fn sizes_are_told_as_such_and_may_have_a_unit() {
+        let sizes = TYPE.properties.iter().filter(|property| property.kind.type_name() == "size");
+        let sizes: Vec<_> = sizes.map(|property| property.name).collect();
+        let expected =
+            ["logical_block_size", "physical_block_size", "min_io_size", "opt_io_size", "discard_granularity"];
+        assert_eq!(sizes, expected);
+        for name in expected {
+            let set = |size: &str, dialect| {
+                let set = json!({ name: size }).as_object().cloned().unwrap_or_default();
+                Values::read(TYPE.properties, TYPE.name, set, dialect)
+            };
+            assert_eq!(set("4k", Dialect::Keyval).expect("accepted").number::<u32>(name), 4096);
+            set("4G", Dialect::Keyval).expect_err("too large");
+            set("4k", Dialect::Json).expect_err("a text");
+        }
     }
 
     #[test]
