@@ -15,8 +15,6 @@ pub enum Refusal<'a> {
     Unknown(&'a [u8]),
     /// A word is not there.
     Missing(&'static str),
-    /// A word is too many.
-    Unexpected(&'a [u8]),
     /// A word is not a number.
     Number(&'static str, &'a [u8]),
     /// A number is not within these bounds, of which the upper belongs to it.
@@ -68,7 +66,6 @@ impl fmt::Display for Refusal<'_> {
         match self {
             Self::Unknown(word) => write!(f, "Unknown command '{}'", Shown(word)),
             Self::Missing(what) => write!(f, "{what} is missing"),
-            Self::Unexpected(word) => write!(f, "'{}' is unexpected", Shown(word)),
             Self::Number(what, word) => write!(f, "{what} '{}' is not a number of 64 bits", Shown(word)),
             Self::Range(what, least, most) => write!(f, "{what} must be from {least} to {most}"),
             Self::Text(what, word) => write!(f, "{what} '{}' is not valid UTF-8", Shown(word)),
