@@ -48,9 +48,12 @@ impl Controller {
         Line { controller: Arc::clone(self), input }
     }
 
-    /// From now on tells `interceptor` of every change.
+    /// From now on tells `interceptor` of every change. For all that it knows every input is low, and so it is from here on
+    /// until it is set again.
     pub fn intercept(&self, interceptor: Arc<dyn Interceptor>) {
-        self.state.lock().interceptor = Some(interceptor);
+        let mut state = self.state.lock();
+        state.levels.fill(false);
+        state.interceptor = Some(interceptor);
     }
 
     fn set(&self, input: u32, high: bool) {
@@ -112,5 +115,17 @@ mod tests {
         controller.line(0).set(true);
         line.set(false);
         assert_eq!(*heard.0.lock(), [(3, true), (0, true), (3, false)]);
+    }
+
+    #[test]
+    fn whoever_intercepts_starts_with_low_inputs() {
+        let controller = Controller::new("ioapic", 4);
+        let [kept, lowered] = [0, 1].map(|input| controller.line(input));
+        [&kept, &lowered].into_iter().for_each(|line| line.set(true));
+        let heard = Arc::new(Heard::default());
+        controller.intercept(heard.clone());
+        lowered.set(false);
+        kept.set(true);
+        assert_eq!(*heard.0.lock(), [(0, true)]);
     }
 }

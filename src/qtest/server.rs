@@ -136,6 +136,8 @@ impl Server {
     /// Serves a client until it leaves.
     fn serve(&mut self, peer: Peer) {
         let peer = Arc::new(peer);
+        // Before the client is there, who hears of no input lowered that it has not seen raised.
+        self.session.begin();
         self.outbox.open(Arc::clone(&peer));
         if let Err(error) = self.converse(&peer) {
             tracing::debug!(%error, "cannot read from the client of qtest");
@@ -378,8 +380,9 @@ mod tests {
         let handle = serve(Endpoint::open(chardev).expect("free"), Log::none(), Machine::new()).expect("threads");
         for _ in 0..2 {
             let mut client = Client(BufReader::new(UnixStream::connect(&path).expect("it listens")));
-            client.send("endianness\nread");
-            assert_eq!(client.line(), "OK little");
+            client.send("irq_intercept_in ioapic\nset_irq_in ioapic unnamed-gpio-in 5 1\nread");
+            // Raised anew for each of them.
+            assert_eq!([client.line(), client.line(), client.line()], ["OK", "IRQ raise 5", "OK"]);
         }
         let mut client = Client(BufReader::new(UnixStream::connect(&path).expect("it listens")));
         client.send("endianness\n");

@@ -64,6 +64,13 @@ impl Session {
         Self { target, interceptor, intercepted: None, data: Vec::new() }
     }
 
+    /// Another client is about to come. As in QEMU what was intercepted still is, from low inputs on.
+    pub fn begin(&self) {
+        if let Some(controller) = &self.intercepted {
+            controller.intercept(Arc::clone(&self.interceptor));
+        }
+    }
+
     /// Carries out the command in a line. Appends the answer, which is one line, to `out`.
     pub fn handle(&mut self, line: Line<'_>, out: &mut Vec<u8>) {
         let start = out.len();
@@ -430,6 +437,18 @@ mod tests {
             ("set_irq_in nothing a 5 1", "FAIL Unknown device"),
         ]);
         assert_eq!(*bench.heard.0.lock(), [(5, true), (5, false)]);
+    }
+
+    #[test]
+    fn another_client_starts_with_low_inputs() {
+        let mut bench = Bench::driven();
+        let raise = ("set_irq_in ioapic unnamed-gpio-in 5 1", "OK");
+        bench.session.begin();
+        bench.plays(&[("irq_intercept_in ioapic", "OK"), raise, raise]);
+        assert_eq!(*bench.heard.0.lock(), [(5, true)]);
+        bench.session.begin();
+        bench.plays(&[("set_irq_in ioapic unnamed-gpio-in 6 0", "OK"), raise]);
+        assert_eq!(*bench.heard.0.lock(), [(5, true), (5, true)]);
     }
 
     #[test]
