@@ -40,7 +40,7 @@ impl Commands for Vm {
 
     fn system_wakeup(&self) -> Result<(), Error> {
         if !self.supports_wakeup() {
-            return Err(Error::generic("This machine can't wake up its guest"));
+            return Err(Error::generic("wake-up from suspend is not supported by this guest"));
         }
         Ok(self.wakeup_request(WakeupReason::Other)?)
     }

@@ -177,7 +177,7 @@ pub struct NotSuspended;
 
 impl fmt::Display for NotSuspended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Only a virtual machine that is 'suspended' can be woken up")
+        f.write_str("Unable to wake up: guest is not in suspended state")
     }
 }
 

@@ -275,14 +275,14 @@ fn only_a_machine_that_can_wakes_up_its_guest_by_command() {
     let (vm, journal) = watched_vm();
     vm.suspend_request();
     assert!(!vm.query_current_machine().expect("known").wakeup_suspend_support);
-    assert_eq!(vm.system_wakeup().expect_err("refused").desc(), "This machine can't wake up its guest");
+    assert_eq!(vm.system_wakeup().expect_err("refused").desc(), "wake-up from suspend is not supported by this guest");
     vm.support_wakeup();
     assert!(vm.query_current_machine().expect("known").wakeup_suspend_support);
     journal.take();
     vm.system_wakeup().expect("woken");
     assert_eq!(journal.take(), ["power: woken Other", "12 WAKEUP"]);
     let refused = vm.system_wakeup().expect_err("awake");
-    assert_eq!(refused.desc(), "Only a virtual machine that is 'suspended' can be woken up");
+    assert_eq!(refused.desc(), "Unable to wake up: guest is not in suspended state");
 }
 
 #[test]
