@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::thread;
 
 use block::error::message;
-use hw::VirtualClock;
 use monitor::{Mode, Options};
 use qapi_schema::Members;
 use qapi_schema::block_core::{BlockdevDriver, Commands as _};
@@ -136,8 +135,6 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
 struct Setup {
     machine: Machine,
     options: MachineOptions,
-    /// What makes the guest's clock.
-    clock: fn() -> io::Result<VirtualClock>,
     /// Those that neither a monitor nor qtest has taken.
     chardevs: HashMap<String, Chardev>,
     /// Those that have a name.
@@ -152,7 +149,6 @@ impl Setup {
         Ok(Self {
             machine: Machine::new()?,
             options: MachineOptions::default(),
-            clock: VirtualClock::host,
             chardevs: HashMap::new(),
             monitors: HashSet::new(),
             qtest: None,
@@ -171,7 +167,7 @@ impl Setup {
     }
 
     fn build(&mut self) -> Result<(), String> {
-        let clock = (self.clock)().map_err(text)?;
+        let clock = (self.options.clock)().map_err(text)?;
         self.machine.build(&self.options, clock).map(drop).map_err(text)
     }
 
@@ -229,6 +225,7 @@ impl Setup {
             }
             Directive::Qmp => self.monitor_legacy(value, Mode::Control),
             Directive::Machine => self.options.machine(value).map_err(text),
+            Directive::Accel => self.options.accelerator(value).map_err(text),
             Directive::Memory => self.options.memory(value).map_err(text),
             Directive::Smp => self.options.processors(value).map_err(text),
             Directive::Cpu => self.options.cpu(value).map_err(text),
@@ -242,11 +239,6 @@ impl Setup {
                     Argument::parse(value, Some("driver")).and_then(Argument::into_object).map_err(text)?;
                 let board = self.machine.board().ok_or("the machine is not built")?;
                 board.device_add(arguments, dialect).map_err(text)
-            }
-            Directive::Accel => {
-                qtest::parse_accelerator(value).map_err(text)?;
-                self.clock = VirtualClock::driven;
-                Ok(())
             }
             Directive::Qtest if self.qtest.is_some() => Err("there is one client of qtest".into()),
             Directive::Qtest => {

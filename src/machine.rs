@@ -95,7 +95,7 @@ impl Machine {
     /// # Errors
     /// There can't be that much RAM, or that many processors; or an object has the name of the RAM.
     pub fn build(&mut self, options: &MachineOptions, clock: VirtualClock) -> Result<&Arc<Board>, Error> {
-        let MachineOptions { kind, ram_size, cpus, virtio_mmio } = *options;
+        let MachineOptions { kind, ram_size, cpus, virtio_mmio, clock: _ } = *options;
         let (clock, ram_size) = (Arc::new(clock), ram_size.unwrap_or(kind.default_ram));
         let board = Board::new(
             kind,

@@ -1,11 +1,15 @@
-//! What `-machine`, `-m`, `-smp`, `-cpu` and `-global` say of the machine to build.
+//! What `-machine`, `-accel`, `-m`, `-smp`, `-cpu` and `-global` say of the machine to build.
 
-use hw::BoardKind;
+use std::io;
+
+use hw::board::microvm::MICROVM;
 use hw::board::none::NONE;
 use hw::virtio::mmio::Version;
+use hw::{BoardKind, VirtualClock};
 use qapi_schema::{Error, Members};
 
 use crate::keyval::Argument;
+use crate::qtest;
 
 /// The machine to build.
 #[derive(Clone, Debug)]
@@ -18,11 +22,19 @@ pub struct MachineOptions {
     pub cpus: u32,
     /// The form of the slots for virtio devices.
     pub virtio_mmio: Version,
+    /// What makes the guest's clock.
+    pub clock: fn() -> io::Result<VirtualClock>,
 }
 
 impl Default for MachineOptions {
     fn default() -> Self {
-        Self { kind: BoardKind::preferred(), ram_size: None, cpus: 1, virtio_mmio: Version::Legacy }
+        Self {
+            kind: BoardKind::preferred(),
+            ram_size: None,
+            cpus: 1,
+            virtio_mmio: Version::Legacy,
+            clock: VirtualClock::host,
+        }
     }
 }
 
@@ -32,7 +44,7 @@ impl MachineOptions {
         Self { kind: &NONE, ..Self::default() }
     }
 
-    /// Reads what `-machine` takes: `microvm` or `type=microvm`.
+    /// Reads what `-machine` takes: `microvm` or `type=microvm`, and the few properties that there are.
     ///
     /// # Errors
     /// There is no such machine, or it has no such property.
@@ -42,11 +54,38 @@ impl MachineOptions {
             if let Some(name) = members.optional::<String>("type")? {
                 self.kind = BoardKind::find(&name)?;
             }
+            if let Some(name) = members.optional::<String>("accel")? {
+                self.accelerate(&name)?;
+            }
+            if self.kind.name == MICROVM.name
+                && let Some(ioapic2) = members.optional::<String>("ioapic2")?
+                && ioapic2 != "off"
+            {
+                let refusal = format!("Parameter 'ioapic2' does not accept value '{ioapic2}', only 'off'");
+                return Err(Error::generic(format!("{refusal}: there is no second I/O APIC")));
+            }
             let unknown = members.take_all().into_iter().next();
             unknown.map_or(Ok(()), |(name, _)| {
                 Err(Error::generic(format!("Property '{}.{name}' not found", self.kind.type_name)))
             })
         })
+    }
+
+    /// Reads what `-accel` takes: `qtest`, which lets the client of qtest move the clock.
+    ///
+    /// # Errors
+    /// It is another accelerator: there is no processor to run.
+    pub fn accelerator(&mut self, text: &str) -> Result<(), Error> {
+        Argument::parse(text, Some("accel"))?.read(|members| self.accelerate(&members.required::<String>("accel")?))
+    }
+
+    fn accelerate(&mut self, name: &str) -> Result<(), Error> {
+        if !qtest::ACCELERATORS.contains(&name) {
+            let refusal = format!("invalid accelerator {name}: there is no processor, only 'qtest' is known");
+            return Err(Error::generic(refusal));
+        }
+        self.clock = VirtualClock::driven;
+        Ok(())
     }
 
     /// Reads what `-m` takes: `256` or `size=1G`, in MiB if it has no unit.
@@ -132,6 +171,21 @@ mod tests {
         assert_eq!(refused("pc"), "unsupported machine type: \"pc\"");
         assert_eq!(refused("none,usb=on"), "Property 'none-machine.usb' not found");
         assert_eq!(refused("usb"), "unsupported machine type: \"usb\"");
+    }
+
+    #[test]
+    fn a_machine_may_be_told_what_it_is_like_and_what_runs_it() {
+        let is_driven = |text: &str| {
+            let MachineOptions { clock, .. } = options(|options| options.machine(text)).expect(text);
+            clock().expect("a thread").is_driven()
+        };
+        assert!(is_driven("microvm,accel=qtest") && is_driven("none,accel=qtest"));
+        assert!(!is_driven("microvm,ioapic2=off"));
+        let refused = |text| options(|options| options.machine(text)).expect_err(text);
+        assert!(refused("microvm,accel=tcg").starts_with("invalid accelerator tcg: "));
+        let only = "Parameter 'ioapic2' does not accept value 'on', only 'off': there is no second I/O APIC";
+        assert_eq!(refused("microvm,ioapic2=on"), only);
+        assert_eq!(refused("virt,ioapic2=off"), "Property 'virt-machine.ioapic2' not found");
     }
 
     #[test]

@@ -22,22 +22,5 @@ pub use log::Log;
 pub use server::{Endpoint, Handle, serve};
 pub use session::{Session, Target};
 
-use qapi_schema::Error;
-
-use crate::keyval::Argument;
-
 /// The accelerators, for `-accel help`.
 pub const ACCELERATORS: &[&str] = &["qtest"];
-
-/// Reads what `-accel` takes: `qtest`, which lets the client of qtest move the clock.
-///
-/// # Errors
-/// It is another accelerator: there is no processor to run.
-pub fn parse_accelerator(text: &str) -> Result<(), Error> {
-    Argument::parse(text, Some("accel"))?.read(|members| match members.required::<String>("accel")?.as_str() {
-        "qtest" => Ok(()),
-        other => {
-            Err(Error::generic(format!("invalid accelerator {other}: there is no processor, only 'qtest' is known")))
-        }
-    })
-}

@@ -124,8 +124,8 @@ pub const SECTIONS: &[Section] = &[
         options: &[
             Spec {
                 names: &["machine", "M"],
-                value: Some("[type=]<machine> | help"),
-                help: "build this kind of machine, which there is only one of",
+                value: Some("[type=]<machine>[,accel=qtest][,ioapic2=off] | help"),
+                help: "build this kind of machine, which there is only one of; accel as --accel; microvm has no second I/O APIC",
                 example: "-machine virt",
                 directive: Directive::Machine,
                 phase: Phase::Machine,
