@@ -81,9 +81,9 @@ mod tests {
             ]}}),
             "query-block" => json!([
                 {"device": "vda", "qdev": "/machine/x", "io-status": "failed", "inserted": node("n")},
-                {"device": "cd0", "io-status": "ok"},
+                {"device": "cd0", "io-status": "ok", "removable": true, "locked": false},
             ]),
-            "query-named-block-nodes" => json!([node("n")]),
+            "query-named-block-nodes" => json!([node("m"), node("n")]),
             "query-blockstats" => json!([{"device": "vda", "stats": {"rd_bytes": 1, "wr_bytes": 2, "other": 3}}]),
             "block_resize" if arguments.get("device").is_some() => {
                 return Err(Error::new(ErrorClass::DeviceNotFound, "no device"));
@@ -122,8 +122,16 @@ vda (n): a.img (file, read-only)
     Cache mode:       writethrough, direct, ignore flushes
     Detect zeroes:    on
 ";
-        assert_eq!(say("info block"), format!("{vda}\ncd0: [not inserted]\n"));
+        let cd0 = "cd0: [not inserted]\n    Removable device: not locked, tray closed\n";
+        assert_eq!(say("info block"), format!("{vda}\n{cd0}"));
         assert_eq!(say("info block n"), vda);
+        let alone = "\
+m: a.img (file, read-only)
+    Cache mode:       writethrough, direct, ignore flushes
+    Detect zeroes:    on
+";
+        assert_eq!(say("info block m"), alone, "a node that no device uses");
+        assert_eq!(say("info block x"), "Error: Device 'x' not found\n");
         let image =
             "\nImages:\nimage: a.img\nfile format: raw\nvirtual size: 1.5 KiB (1536 bytes)\ndisk size: unavailable\n";
         assert_eq!(say("info block -v vda"), format!("{vda}{image}"));

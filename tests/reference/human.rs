@@ -66,6 +66,8 @@ const LINES: &[&str] = &[
     "info block -n n0",
     "info block -n -v n0",
     "info block -nv n0",
+    "info block n0",
+    "info block -v n0",
     "info blockstats",
     "help nonsense",
     "help info nonsense",
@@ -217,4 +219,10 @@ fn people_are_answered_in_the_same_bytes() {
 fn before_the_machine_is_built_people_may_do_the_same() {
     let scenes: Vec<_> = PRECONFIG.iter().map(|&line| vec![line]).collect();
     compare(&["--preconfig"], &scenes);
+}
+
+#[test]
+fn drives_that_no_device_uses_look_the_same() {
+    let drives = ["-drive", "if=none,id=d0,node-name=n0,file=image,format=raw", "-drive", "if=none,id=d1"];
+    compare(&drives, &["info block", "info block d0"].map(|line| vec![line]));
 }

@@ -24,20 +24,22 @@ const COUNTERS: &[&str] = &[
 ];
 
 pub(super) fn info(qmp: &Qmp<'_>, values: &Values) -> Result<String, Error> {
-    let wanted = values.text("device");
-    let disks = if values.has("-n") {
-        let nodes = qmp("query-named-block-nodes", json!({}))?;
-        let nodes = nodes.as_array().cloned().unwrap_or_default();
-        nodes.into_iter().map(|node| json!({"inserted": node})).collect()
-    } else {
-        qmp("query-block", json!({}))?.as_array().cloned().unwrap_or_default()
-    };
+    let (wanted, nodes_only) = (values.text("device"), values.has("-n"));
     let is_wanted =
         |disk: &&Value| wanted.is_none_or(|name| [disk["device"].as_str(), node_name(disk)].contains(&Some(name)));
-    let texts: Vec<_> = disks.iter().filter(is_wanted).map(|disk| describe(disk, values.has("-v"))).collect();
+    let texts = |disks: Vec<Value>| -> Vec<_> {
+        disks.iter().filter(is_wanted).map(|disk| describe(disk, values.has("-v"))).collect()
+    };
+    let list = |query: &str| Ok(qmp(query, json!({}))?.as_array().cloned().unwrap_or_default());
+    let mut found = if nodes_only { Vec::new() } else { texts(list("query-block")?) };
+    // A name that no device has may be that of a node without one.
+    if found.is_empty() && (nodes_only || wanted.is_some()) {
+        let nodes = list("query-named-block-nodes")?.into_iter();
+        found = texts(nodes.map(|node| json!({"inserted": node})).collect());
+    }
     match wanted {
-        Some(name) if texts.is_empty() => Err(Error::generic(format!("Device '{name}' not found"))),
-        Some(_) | None => Ok(texts.join("\n")),
+        Some(name) if found.is_empty() => Err(Error::generic(format!("Device '{name}' not found"))),
+        Some(_) | None => Ok(found.join("\n")),
     }
 }
 
@@ -53,12 +55,10 @@ fn describe(disk: &Value, verbose: bool) -> String {
         (Some(device), None) => device.to_owned(),
         (None, node) => node.or(qdev).unwrap_or("<anonymous>").to_owned(),
     };
-    if node.is_null() {
-        return title + ": [not inserted]\n";
-    }
     let read_only = if node["ro"] == true { ", read-only" } else { "" };
     let (file, driver) = (node["file"].as_str().unwrap_or_default(), node["drv"].as_str().unwrap_or_default());
-    let mut out = format!("{title}: {file} ({driver}{read_only})\n");
+    let medium = if node.is_null() { "[not inserted]".to_owned() } else { format!("{file} ({driver}{read_only})") };
+    let mut out = format!("{title}: {medium}\n");
     let mut line = |label: &str, value: &str| {
         // Into a string nothing fails.
         let _ = writeln!(out, "    {:<18}{value}", format!("{label}:"));
@@ -68,6 +68,13 @@ fn describe(disk: &Value, verbose: bool) -> String {
     }
     if let Some(status) = disk["io-status"].as_str().filter(|status| *status != "ok") {
         line("I/O status", status);
+    }
+    if disk["removable"] == true {
+        // No tray opens here.
+        line("Removable device", &format!("{}locked, tray closed", if disk["locked"] == true { "" } else { "not " }));
+    }
+    if node.is_null() {
+        return out;
     }
     let cache = &node["cache"];
     let mode = if cache["writeback"] == true { "writeback" } else { "writethrough" };
