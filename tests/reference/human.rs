@@ -162,6 +162,15 @@ impl Person {
         }
         String::from_utf8(read).expect("ASCII")
     }
+
+    /// What is shown after the last line, which ends the machine.
+    fn leaves_by(mut self, line: &str) -> String {
+        self.types(&[], 0);
+        self.stream.write_all(format!("{line}\r").as_bytes()).expect("it is taken");
+        let mut shown = String::new();
+        self.stream.read_to_string(&mut shown).expect("the end");
+        shown.split_once("\r\n").map_or(shown.clone(), |(_, after)| after.to_owned())
+    }
 }
 
 impl Drop for Person {
@@ -185,17 +194,20 @@ fn one_by_one(keys: &[&str]) -> Vec<u8> {
     bytes
 }
 
+/// Ours and QEMU's, if that is there.
+fn machines() -> Option<[Command; 2]> {
+    let mut qemu = Command::new("qemu-system-x86_64");
+    qemu.args(["-machine", "none", "-display", "none", "-nodefaults"]);
+    peer::is_there("qemu-system-x86_64 10 or later", Command::new("sh").args(["-c", PROBE])).then(|| [whystop(), qemu])
+}
+
 /// Both say the same in each of these scenes.
 fn compare(options: &[&str], scenes: &[Vec<&str>]) {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    if !peer::is_there("qemu-system-x86_64 10 or later", Command::new("sh").args(["-c", PROBE])) {
-        return;
-    }
-    qemu.args(["-machine", "none", "-display", "none", "-nodefaults"]);
+    let Some(machines) = machines() else { return };
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("image"), [0; 1536]).expect("an image");
     // One after the other, for both write to the image.
-    let [ours, reference] = [whystop(), qemu].map(|machine| {
+    let [ours, reference] = machines.map(|machine| {
         let mut person = Person::at(machine, directory.path(), options);
         scenes.iter().enumerate().map(|(scene, keys)| person.types(keys, scene)).collect::<Vec<_>>()
     });
@@ -225,4 +237,12 @@ fn before_the_machine_is_built_people_may_do_the_same() {
 fn drives_that_no_device_uses_look_the_same() {
     let drives = ["-drive", "if=none,id=d0,node-name=n0,file=image,format=raw", "-drive", "if=none,id=d1"];
     compare(&drives, &["info block", "info block d0"].map(|line| vec![line]));
+}
+
+#[test]
+fn whoever_quits_sees_the_end_of_the_line_and_nothing_after_it() {
+    let Some(machines) = machines() else { return };
+    let directory = tempfile::tempdir().expect("a directory");
+    let shown = machines.map(|machine| Person::at(machine, directory.path(), &[]).leaves_by("quit"));
+    assert_eq!(shown, ["", ""]);
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!   Negotiating --(greeted, then accepted)--> Idle --(a line)--> Running --(answered)--> Idle
 //!                                              +--(tab)------> Completing --(answered)---+
+//!   any --(the process ends)--> Over
 //! ```
 //!
 //! Without I/O, like the session behind it. What is typed ahead waits here until the line before is answered.
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use super::completion::{Candidates, candidates, common};
 use super::editor::{Editor, Typed};
+use super::table;
 use crate::json::Parser;
 
 /// Scripts wait for it.
@@ -35,9 +37,19 @@ enum State {
     #[default]
     Negotiating,
     Idle,
-    Running,
+    Running(Line),
     /// The word, and the names so far.
     Completing(String, Vec<String>),
+    /// What comes next on the terminal is not ours.
+    Over,
+}
+
+/// A line that is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Line {
+    /// The end follows it, whether it is told of before or after the answer.
+    Quit,
+    Other,
 }
 
 impl Terminal {
@@ -57,8 +69,7 @@ impl Terminal {
         while let Some(message) = self.replies.next(&mut messages) {
             match message {
                 Ok(message) if message.get("event").is_none() => self.handle_message(&message),
-                // What comes after it on the terminal is not ours.
-                Ok(message) if message["event"] == "SHUTDOWN" => self.editor.print("\n"),
+                Ok(message) if message["event"] == "SHUTDOWN" => self.shut_down(&message["data"]["reason"]),
                 // The session sends nothing that is malformed.
                 Ok(_) | Err(_) => {}
             }
@@ -74,6 +85,17 @@ impl Terminal {
     /// Bytes for the terminal.
     pub(crate) fn take_screen(&mut self) -> Vec<u8> {
         self.editor.take_screen()
+    }
+
+    /// Shutting down, which is the end unless it is the guest that does: it may be kept.
+    fn shut_down(&mut self, reason: &Value) {
+        // At the prompt the line has not ended yet.
+        if !matches!(self.state, State::Running(_) | State::Over) {
+            self.editor.print("\n");
+        }
+        if reason == "host-qmp-quit" || reason == "host-signal" {
+            self.state = State::Over;
+        }
     }
 
     fn request(&mut self, request: &Value) {
@@ -103,7 +125,8 @@ impl Terminal {
                     self.state = State::Completing(word, names);
                 }
             }
-            State::Running | State::Idle => {
+            State::Running(Line::Quit) if message["return"] == "" => self.state = State::Over,
+            State::Running(Line::Quit | Line::Other) | State::Idle => {
                 match (&message["return"], &message["error"]["desc"]) {
                     (Value::String(text), _) => self.editor.print(&text.replace("\r\n", "\n")),
                     (_, Value::String(error)) => self.editor.print(&format!("Error: {error}\n")),
@@ -111,6 +134,7 @@ impl Terminal {
                 }
                 self.editor.prompt(PROMPT);
             }
+            State::Over => self.state = State::Over,
         }
     }
 
@@ -123,7 +147,7 @@ impl Terminal {
                 Some(Typed::Line(line)) if line.trim().is_empty() => self.editor.prompt(PROMPT),
                 Some(Typed::Line(line)) => {
                     self.request(&json!({"execute": "human-monitor-command", "arguments": {"command-line": line}}));
-                    self.state = State::Running;
+                    self.state = State::Running(if is_quit(&line) { Line::Quit } else { Line::Other });
                 }
                 Some(Typed::TooLong) => {
                     self.editor.print("the line is too long\n");
@@ -154,6 +178,10 @@ impl Terminal {
             self.editor.complete(&text);
         }
     }
+}
+
+fn is_quit(line: &str) -> bool {
+    table::find(table::COMMANDS, line.trim()).is_some_and(|command| command.names.contains(&"quit"))
 }
 
 /// Lines of at most 80 characters, unless a name alone is longer.
@@ -220,6 +248,27 @@ mod tests {
     fn a_line_is_carried_out_and_answered_before_the_next_one() {
         let expected = [BANNER, "(qemu) a b", "\"a b\"", "(qemu) ", "(qemu) c", "\"c\"", "(qemu) "];
         assert_eq!(lines("a b\r\rc\r"), expected);
+    }
+
+    #[test]
+    fn after_the_end_there_is_no_prompt_whenever_it_is_told() {
+        let greeting = br#"{"QMP": {"version": {"package": "test 1"}, "capabilities": []}} {"return": {}}"#;
+        let end = r#"{"event": "SHUTDOWN", "data": {"guest": false, "reason": "host-qmp-quit"}}"#;
+        let answer = r#"{"return": ""}"#;
+        for messages in [[answer, end], [end, answer]] {
+            let mut terminal = Terminal::default();
+            terminal.handle_messages(greeting);
+            terminal.handle_input(b" q \r");
+            terminal.take_screen();
+            terminal.handle_messages(messages.concat().as_bytes());
+            terminal.handle_input(b"stop\r");
+            assert_eq!(terminal.take_screen(), b"");
+        }
+        let mut idle = Terminal::default();
+        idle.handle_messages(greeting);
+        idle.take_screen();
+        idle.handle_messages(end.as_bytes());
+        assert_eq!(idle.take_screen(), b"\r\n", "the prompt has a line of its own");
     }
 
     #[test]
