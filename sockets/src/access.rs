@@ -8,7 +8,11 @@ use rustix::fs::{Gid, Mode};
 use crate::account;
 use crate::address::Address;
 use crate::objects::Objects;
+use crate::socket_file::USER;
 use crate::tls::Credentials;
+
+/// The mode that lets everybody connect.
+const EVERYBODY: Mode = Mode::from_raw_mode(0o666);
 
 /// Who may use a listening socket. The default is the narrow one of each kind of socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +54,13 @@ impl Access {
             (Address::Unix(_) | Address::Abstract { .. } | Address::Inherited(_), ..)
             | (Address::Inet(_), None, None) => Ok(access),
         }
+    }
+
+    /// The mode of a socket's file. It is for its user, unless the gate asks everybody who he is: those whom it lets in
+    /// must get there.
+    pub(crate) fn file_mode(&self) -> Mode {
+        let is_guarded = self.users.is_some() || self.groups.is_some();
+        self.mode.unwrap_or(if is_guarded { EVERYBODY } else { USER })
     }
 
     /// What clients must prove themselves to, if they must.

@@ -172,7 +172,7 @@ impl AsFd for Listener {
 fn unix(path: &Path, name: &SocketAddrUnix, access: &Access) -> io::Result<(OwnedFd, SocketFile)> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
     let file = SocketFile::bind(&socket, path, name)?;
-    file.admit(access.mode, access.group)?;
+    file.admit(access.file_mode(), access.group)?;
     listen(&socket, BACKLOG)?;
     file.check()?;
     Ok((socket, file))

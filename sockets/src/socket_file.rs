@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, 
 use crate::error::within;
 
 /// The mode that lets only this user connect.
-const USER: Mode = Mode::RUSR.union(Mode::WUSR);
+pub(crate) const USER: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A socket's file that this process created.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl SocketFile {
 
     /// Gives the file its group and its mode, whatever the umask. Nobody who can replace the file meanwhile gains
     /// another file's mode by it: it is held by a descriptor.
-    pub(crate) fn admit(&self, mode: Option<Mode>, group: Option<Gid>) -> io::Result<()> {
+    pub(crate) fn admit(&self, mode: Mode, group: Option<Gid>) -> io::Result<()> {
         let file = open(&self.path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
         let stat = fstat(&file)?;
         if Identity::of(&stat) != self.identity {
@@ -58,7 +58,6 @@ impl SocketFile {
             chownat(CWD, format!("/proc/self/fd/{}", file.as_raw_fd()), None, Some(group), AtFlags::empty())
                 .map_err(failed)?;
         }
-        let mode = mode.unwrap_or(USER);
         if Mode::from_raw_mode(stat.st_mode) != mode {
             chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), mode)?;
         }

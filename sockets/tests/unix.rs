@@ -3,17 +3,19 @@
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use qapi_schema::sockets::{Accounts, SocketAccess};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::SocketFlags;
-use rustix::process::{getgid, getuid};
+use rustix::process::{Gid, Uid, getgid, getuid};
+use rustix::thread::{set_thread_gid, set_thread_uid};
 use sockets::{Access, Address, Listener, Objects, Remote};
 use tempfile::TempDir;
 
@@ -155,6 +157,35 @@ fn a_process_of_another_user_is_not_let_in() {
     assert!(lets_in(SocketAccess { allow_uid: one(&other), allow_gid: one(&group), ..NOBODY_ELSE }));
     assert!(!lets_in(SocketAccess { allow_gid: one(&other), ..NOBODY_ELSE }));
     assert!(!lets_in(SocketAccess { allow_uid: Some(Accounts::Several(Vec::new())), ..NOBODY_ELSE }));
+}
+
+#[test]
+fn whoever_is_allowed_gets_as_far_as_the_gate_unless_the_mode_says_otherwise() {
+    const USER: u32 = 65534;
+    if !getuid().is_root() {
+        let _ = writeln!(io::stderr(), "skipped: needs root");
+        return;
+    }
+    let (directory, path) = place();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+    let address = Address::Unix(path.clone());
+    let lets_in = |access: SocketAccess| {
+        let listeners = bind_for(&address, access).expect("listens");
+        let path = path.clone();
+        // Only this thread becomes another user.
+        let client = thread::spawn(move || {
+            set_thread_gid(Gid::from_raw(USER))?;
+            set_thread_uid(Uid::from_raw(USER))?;
+            UnixStream::connect(path)
+        });
+        client.join().expect("no panic").map(|_client| accepts(&listeners[0])).map_err(|error| error.kind())
+    };
+    let nobody = SocketAccess { allow_uid: one("65534"), ..NOBODY_ELSE };
+    assert_eq!(lets_in(nobody.clone()), Ok(true));
+    assert_eq!(lets_in(SocketAccess { allow_gid: one("65534"), ..NOBODY_ELSE }), Ok(true));
+    assert_eq!(lets_in(SocketAccess { allow_uid: one("0"), ..NOBODY_ELSE }), Ok(false));
+    assert_eq!(lets_in(SocketAccess { mode: Some("0600".into()), ..nobody }), Err(ErrorKind::PermissionDenied));
+    assert_eq!(lets_in(NOBODY_ELSE), Err(ErrorKind::PermissionDenied));
 }
 
 #[test]

@@ -81,7 +81,8 @@ pub const SECTIONS: &[Section] = &[
                        [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off] or fd=<name in LISTEN_FDNAMES, or number>; \
                        with server=on also wait=off (else nothing starts before the first client is there), \
                        mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
-                       (allow-uid.0=<user>,allow-uid.1=<user> for several); tls-creds=<id of an object>",
+                       (allow-uid.0=<user>,allow-uid.1=<user> for several; without mode they alone decide, and the file is \
+                       0666); tls-creds=<id of an object>",
                 example: "--chardev socket,id=qmp0,path=qmp.sock,server=on,wait=off",
                 directive: Directive::Chardev,
                 phase: Phase::Chardevs,
