@@ -3,6 +3,7 @@
 //! An export lives from `block-export-add` until the last request of its last client is answered, which can be long
 //! after `block-export-del`: BLOCK_EXPORT_DELETED tells when its node is free.
 
+use std::io;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -72,10 +73,17 @@ impl Exports {
     /// It runs already, or can't listen there.
     pub fn start_nbd_server(&self, options: NbdServerOptions) -> Result<(), Error> {
         let (address, access, limits) = take_apart!(NbdServerOptions, options);
-        self.start_server(&address?, access, limits)
+        self.start_server(None, &address?, access, limits)
     }
 
-    fn start_server(&self, address: &Address, access: SocketAccess, limits: Limits) -> Result<(), Error> {
+    /// Starts it for `client`, if it is one who asks.
+    fn start_server(
+        &self,
+        client: Option<&Client>,
+        address: &Address,
+        access: SocketAccess,
+        limits: Limits,
+    ) -> Result<(), Error> {
         let mut server = self.changes.lock();
         if server.is_some() {
             return Err(Error::generic("NBD server already running"));
@@ -83,14 +91,22 @@ impl Exports {
         let access = Access::new(access, address, &self.objects)?;
         // A name that the client gave goes before one that the service manager gave.
         let handed_over = match address {
-            Address::Inherited(name) => self.client.take(name),
+            Address::Inherited(name) => client.and_then(|client| client.take(name)),
             Address::Unix(_) | Address::Abstract { .. } | Address::Inet(_) => None,
+        };
+        let refused = |error: io::Error| match address {
+            Address::Inherited(name) if client.is_some() && error.kind() == io::ErrorKind::NotFound => {
+                Error::generic(format!("File descriptor named '{name}' has not been found"))
+            }
+            Address::Inherited(_) | Address::Unix(_) | Address::Abstract { .. } | Address::Inet(_) => {
+                Error::generic(error.to_string())
+            }
         };
         let started = match handed_over {
             Some(socket) => Server::start_on(socket, address, &access, limits),
             None => Server::start(address, &access, limits),
         };
-        let started = started.map_err(|error| Error::generic(error.to_string()))?;
+        let started = started.map_err(refused)?;
         for address in started.addresses() {
             tracing::info!(%address, "NBD server listens");
         }
@@ -147,7 +163,7 @@ impl Exports {
 impl Commands for Exports {
     fn nbd_server_start(&self, arguments: NbdServerOptionsLegacy) -> Result<(), Error> {
         let (address, access, limits) = take_apart!(NbdServerOptionsLegacy, arguments);
-        self.start_server(&address?, access, limits)
+        self.start_server(Some(&self.client), &address?, access, limits)
     }
 
     fn nbd_server_stop(&self) -> Result<(), Error> {

@@ -18,10 +18,16 @@ use crate::error::{invalid, within};
 const FIRST: RawFd = 3;
 
 /// A copy of the socket of this name in `LISTEN_FDNAMES`, or of this number.
+///
+/// # Errors
+/// `NotFound`: there is none of this name. Others: it is no socket, or none that the process was started with.
 pub(crate) fn socket(name: &str) -> io::Result<OwnedFd> {
     let number = match name.parse() {
         Ok(number) => number,
-        Err(_) => find(name, &|key| env::var(key).ok(), process::id()).map_err(|message| invalid(&message))?,
+        Err(_) => {
+            let none = |why| io::Error::new(io::ErrorKind::NotFound, why);
+            find(name, &|key| env::var(key).ok(), process::id()).map_err(none)?
+        }
     };
     let socket = descriptor(number).map_err(|error| {
         if error.kind() == io::ErrorKind::NotFound {

@@ -75,7 +75,7 @@ impl Listener {
     /// Listens on a socket that others have made, which goes by the name `address`.
     ///
     /// # Errors
-    /// It is not a socket that listens, or not a safe one.
+    /// It is not a socket that can listen, or not a safe one.
     pub fn adopt(socket: OwnedFd, address: &Address, access: &Access) -> io::Result<Self> {
         let tcp = examine(&socket, address, access)?;
         Ok(Self { tcp, ..Self::one(socket, None, address, access) })
@@ -196,9 +196,6 @@ fn examine(socket: &OwnedFd, address: &Address, access: &Access) -> io::Result<O
     if socket_type(socket).ok() != Some(SocketType::STREAM) {
         return Err(refused("is not a stream socket"));
     }
-    if !socket_acceptconn(socket)? {
-        return Err(refused("does not listen"));
-    }
     let own = getsockname(socket)?;
     let tcp = match own.address_family() {
         AddressFamily::UNIX => None,
@@ -208,6 +205,11 @@ fn examine(socket: &OwnedFd, address: &Address, access: &Access) -> io::Result<O
         }
         _ => return Err(refused("is neither a unix nor a TCP socket")),
     };
+    // Who has bound it may have left the rest to us.
+    if !socket_acceptconn(socket)? {
+        let unable = |error: Errno| within(format_args!("socket '{name}' does not listen"), &error.into());
+        listen(socket, BACKLOG).map_err(unable)?;
+    }
     // Shared with whoever else has the socket, who will have expected it.
     fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
     Ok(tcp)

@@ -13,7 +13,7 @@ use std::thread;
 
 use qapi_schema::sockets::{Accounts, SocketAccess};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::net::SocketFlags;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use rustix::process::{Gid, Uid, getgid, getuid};
 use rustix::thread::{set_thread_gid, set_thread_uid};
 use sockets::{Access, Address, Listener, Objects, Remote};
@@ -82,15 +82,10 @@ fn a_live_socket_that_is_too_busy_to_answer_is_not_stolen() {
     let _owner = UnixListener::bind(&path).expect("listens");
     let mut waiting = Vec::new();
     loop {
-        let client = rustix::net::socket_with(
-            rustix::net::AddressFamily::UNIX,
-            rustix::net::SocketType::STREAM,
-            SocketFlags::NONBLOCK,
-            None,
-        );
+        let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None);
         let client = client.expect("a descriptor");
-        let name = rustix::net::SocketAddrUnix::new(&path).expect("short");
-        match rustix::net::connect(&client, &name) {
+        let name = SocketAddrUnix::new(&path).expect("short");
+        match connect(&client, &name) {
             Ok(()) => waiting.push(client),
             Err(error) => break assert_eq!(error, rustix::io::Errno::AGAIN),
         }
@@ -225,5 +220,16 @@ fn a_socket_of_who_started_the_process_is_used_again_and_again() {
     fcntl_setfd(&connected, FdFlags::empty()).expect("a flag");
     let refused =
         bind_for(&Address::Inherited(connected.as_raw_fd().to_string()), NOBODY_ELSE).expect_err("no listener");
-    assert!(refused.to_string().ends_with("does not listen"), "{refused}");
+    assert!(refused.to_string().ends_with("does not listen: Invalid argument"), "{refused}");
+}
+
+#[test]
+fn a_socket_that_is_only_bound_is_made_to_listen() {
+    let (_directory, path) = place();
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
+    rustix::net::bind(&socket, &SocketAddrUnix::new(&path).expect("short")).expect("a free path");
+    let address = Address::Inherited("s".into());
+    let listener = Listener::adopt(socket, &address, &Access::default()).expect("it can listen");
+    let _client = UnixStream::connect(&path).expect("it listens");
+    assert!(accepts(&listener));
 }

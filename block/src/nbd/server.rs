@@ -86,7 +86,7 @@ impl Server {
     /// Listens on a socket that was handed over, which goes by the name `address`.
     ///
     /// # Errors
-    /// It does not listen, or not safely, or the system refuses a thread or a descriptor.
+    /// It can't listen, or not safely, or the system refuses a thread or a descriptor.
     pub fn start_on(socket: OwnedFd, address: &Address, access: &Access, limits: Limits) -> io::Result<Self> {
         Self::serve(vec![Listener::adopt(socket, address, access)?], access, limits)
     }
