@@ -93,7 +93,8 @@ impl Graph {
     pub fn remove(&self, name: &str) -> Result<(), Error> {
         let _changes = self.changes.lock();
         let removed = self.registry.remove(name)?;
-        for node in removed.iter().filter(|node| node.child().is_none() && !node.read_only()) {
+        // The host may be unable to answer, for which whoever has changed nothing need not wait.
+        for node in removed.iter().filter(|node| node.child().is_none() && node.changed()) {
             if let Err(error) = node.flush() {
                 tracing::warn!("flush of node {} before it was closed: {error}", node.name());
             }
@@ -353,5 +354,23 @@ mod tests {
         vm.stop().expect("stopped");
         assert_eq!(*disk.done.lock(), ["write", "flush", "flush"]);
         block.remove_backend(&backend);
+    }
+
+    #[test]
+    fn a_node_is_flushed_before_it_goes_if_anything_was_changed() {
+        let flushed = |change: fn(&Node) -> io::Result<()>| {
+            let ((writing, _is_writing), (let_go, go)) = (channel(), channel());
+            let_go.send(()).expect("not written yet");
+            let disk = Arc::new(Slow { writing, go: Mutex::new(go), done: Mutex::default() });
+            let node = Node::new("slow", Box::new(Arc::clone(&disk)), Settings::default()).expect("a node");
+            let graph = Graph::new();
+            graph.registry.enter(Arc::clone(&node), Vec::new());
+            change(&node).expect("done");
+            graph.remove("slow").expect("nobody uses it");
+            disk.done.lock().last() == Some(&"flush")
+        };
+        assert!(!flushed(|node| node.read(0, &mut [0; 512])));
+        assert!(flushed(|node| node.write(0, &[1; 512], false)));
+        assert!(flushed(|node| node.truncate(512)));
     }
 }

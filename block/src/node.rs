@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use qapi_schema::Error;
@@ -45,6 +45,8 @@ pub struct Node {
     users: Mutex<Users>,
     /// The highest offset written to.
     highest_written: AtomicU64,
+    /// There has been a request to change something.
+    changed: AtomicBool,
 }
 
 impl Node {
@@ -70,6 +72,7 @@ impl Node {
             depth,
             users: Mutex::default(),
             highest_written: AtomicU64::new(0),
+            changed: AtomicBool::new(false),
         }))
     }
 
@@ -130,6 +133,11 @@ impl Node {
     /// The end of the highest range written to so far, in bytes.
     pub fn highest_written(&self) -> u64 {
         self.highest_written.load(Ordering::Relaxed)
+    }
+
+    /// Whether anything was to be changed so far, so that there may be something to flush.
+    pub(crate) fn changed(&self) -> bool {
+        self.changed.load(Ordering::Relaxed)
     }
 
     /// Fills `buffer`.
@@ -251,6 +259,7 @@ impl Node {
             let text = format!("offset({length}) exceeds maximum({MAX_LENGTH})");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
+        self.begin_change();
         self.driver.truncate(length)
     }
 
@@ -318,6 +327,13 @@ impl Node {
         }
     }
 
+    fn begin_change(&self) {
+        // Read first, as above.
+        if !self.changed() {
+            self.changed.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn check_range(&self, offset: u64, length: u64) -> io::Result<()> {
         match offset.checked_add(length) {
             Some(end) if end <= self.driver.length()? => Ok(()),
@@ -331,6 +347,7 @@ impl Node {
             return Err(Errno::PERM.into());
         }
         self.check_range(offset, length)?;
+        self.begin_change();
         Ok(settings)
     }
 }
