@@ -195,7 +195,7 @@ impl Graph {
     fn changes_of(&self, node: Arc<Node>, definition: Definition, changes: &mut Vec<Change>) -> Result<(), Error> {
         let Definition { name: _, settings, driver } = definition;
         let driver = driver.with_child(|child| match (child, node.child()) {
-            (Child::Reference(name), _) => self.registry.lookup(&name),
+            (Child::Reference(name), _) => self.registry.find(&name).ok_or_else(|| registry::no_such_child(&name)),
             (Child::Definition(child), Some(present)) if self.registry.is_defined_in_place(present) => {
                 if child.name.as_deref().is_some_and(|name| name != present.name()) {
                     return Err(unchangeable("file.node-name"));

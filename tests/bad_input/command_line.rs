@@ -345,7 +345,7 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
                 "--monitor b,id=m: Duplicate ID 'm' for monitor",
             ),
             (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev stdio,id=c: Duplicate chardev 'c'"),
-            (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='' nor node-name='b'"),
+            (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='b' nor node-name='b'"),
             (&[node, node].concat(), "--blockdev null-co,...: Duplicate nodes with node-name='a'"),
             (&[server, server].concat(), "--nbd-server addr...: NBD server already running"),
             (&[&node[..], &["--export", "nbd,id=e,node-name=a"]].concat(), "--export: NBD server not running"),

@@ -6,7 +6,7 @@ use qapi_schema::Error;
 
 use super::definition::{Child, Definition};
 use super::name;
-use super::registry::Registry;
+use super::registry::{self, Registry};
 use crate::node::Node;
 
 /// Opens what is defined: the node of the definition itself, and those beneath it that are new, the lowest first. The caller
@@ -43,7 +43,7 @@ fn check_names_below<'a>(
 fn build_onto(definition: Definition, registry: &Registry, beneath: &mut Vec<Arc<Node>>) -> Result<Arc<Node>, Error> {
     let Definition { name, settings, driver } = definition;
     let driver = driver.with_child(|child| match child {
-        Child::Reference(name) => registry.lookup(&name),
+        Child::Reference(name) => registry.find(&name).ok_or_else(|| registry::no_such_child(&name)),
         Child::Definition(child) => {
             let child = build_onto(*child, registry, beneath)?;
             beneath.push(Arc::clone(&child));

@@ -155,3 +155,8 @@ pub(super) fn not_found(name: &str) -> Error {
 fn no_such_node(name: &str) -> Error {
     Error::generic(format!("Cannot find device='' nor node-name='{name}'"))
 }
+
+/// What QEMU says of a node that another is to stand on, which it looks for among the drives, too.
+pub(super) fn no_such_child(name: &str) -> Error {
+    Error::generic(format!("Cannot find device='{name}' nor node-name='{name}'"))
+}

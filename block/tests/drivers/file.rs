@@ -148,7 +148,7 @@ fn files_that_are_none_are_refused_as_qemu_does() {
     let nested = options(&path.join("x"));
     assert_eq!(refusal(nested.clone()), named("Could not open '{}': Not a directory", &nested));
     let empty = HostOptions { filename: String::new(), ..options(&path) };
-    assert_eq!(refusal(empty), "Could not open '': No such file or directory");
+    assert_eq!(refusal(empty), "The 'file' block driver requires a file name");
     let nul = HostOptions { filename: "a\0b".to_owned(), ..options(&path) };
     assert!(refusal(nul).starts_with("Could not open 'a\0b': "));
     let long = at(&"x".repeat(300));

@@ -36,8 +36,8 @@ fn what_cannot_be_added_leaves_nothing_behind() {
         (in_place(null_co("9")), "Invalid node-name: '9'"),
         (null_co("#block000"), "Invalid node-name: '#block000'"),
         (json!({"driver": "null-co"}), "'node-name' must be specified for the root node"),
-        (in_place(json!("none")), "Cannot find device='' nor node-name='none'"),
-        (in_place(json!("r")), "Cannot find device='' nor node-name='r'"),
+        (in_place(json!("none")), "Cannot find device='none' nor node-name='none'"),
+        (in_place(json!("r")), "Cannot find device='r' nor node-name='r'"),
         (json!({"driver": "null-co", "node-name": "n", "size": -1}), "Value '-1' is out of range for parameter 'size'"),
         (
             json!({"driver": "raw", "node-name": "n", "file": "a", "offset": -512}),

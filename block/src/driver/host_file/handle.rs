@@ -33,6 +33,9 @@ impl Handle {
     /// Opens an image of kind `K`.
     pub(super) fn open<K: Kind>(options: &HostOptions) -> Result<Self, Error> {
         let filename = options.filename.as_str();
+        if filename.is_empty() {
+            return Err(Error::generic(format!("The '{}' block driver requires a file name", K::DRIVER)));
+        }
         let failed = |error: &io::Error| could_not_open(filename, error);
         let source = Source::new(options).map_err(|error| failed(&error))?;
         if let Some(found) = source.look().map_err(|error| failed(&error))? {
