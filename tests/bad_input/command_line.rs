@@ -299,7 +299,7 @@ fn a_file_that_is_not_there_or_no_image_is_named() {
             ),
             (
                 &["--blockdev", "host_device,node-name=a,filename=folder"],
-                "--blockdev: 'host_device' driver requires 'folder' to be a block device",
+                "--blockdev: 'host_device' driver requires 'folder' to be either a character or block device",
             ),
             (&["--pidfile", "folder"], "--pidfile: ...'folder': Is a directory..."),
             (&["--pidfile", "missing/pid"], "--pidfile: ...'missing/pid': No such file or directory..."),

@@ -109,6 +109,10 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'blockdev-add', 'arguments': {'driver': 'host_device', 'node-name': 'f', 'filename': '{dir}/disk.img'}}",
         "{'execute': 'blockdev-add', 'arguments': {'driver': 'file', 'node-name': 'f', 'filename': '{dir}/disk.img', 'locking': 'x'}}",
         "{'execute': 'blockdev-add', 'arguments': {'driver': 'file', 'node-name': 'f', 'filename': '{dir}/disk.img', 'locking': 'off'}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'host_device', 'node-name': 'null', 'filename': '/dev/null'}}",
+        "{'execute': 'block_resize', 'arguments': {'node-name': 'null', 'size': 512}}",
+        "{'execute': 'block_resize', 'arguments': {'node-name': 'null', 'size': 0}}",
+        "{'execute': 'blockdev-del', 'arguments': {'node-name': 'null'}}",
     ],
     // Sizes.
     &[

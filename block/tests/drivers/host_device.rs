@@ -51,12 +51,19 @@ fn a_device_decides_its_own_size() {
 }
 
 #[test]
+fn a_character_device_has_no_size_and_gets_none() {
+    let device = HostDevice::open(options(Path::new("/dev/null"))).expect("opens");
+    assert_eq!(device.length().expect("known"), 0);
+    device.truncate(0).expect("that is its size");
+    assert_eq!(device.truncate(512).expect_err("refused").to_string(), "Cannot grow device files");
+}
+
+#[test]
 fn what_is_no_device_is_refused_with_advice() {
     let (_directory, path) = image(4096);
     let refusal = |path: &Path| HostDevice::open(options(path)).expect_err("refused").to_string();
-    let text = format!("'host_device' driver requires '{}' to be a block device", path.display());
+    let text = format!("'host_device' driver requires '{}' to be either a character or block device", path.display());
     assert_eq!(refusal(&path), format!("{text}; use the driver 'file' for a regular file"));
-    assert_eq!(refusal(Path::new("/dev/null")), "'host_device' driver requires '/dev/null' to be a block device");
     let Some(disk) = Loop::new(4096, 512) else { return };
     let file = block::driver::file::File::open(options(&disk.device)).expect_err("refused").to_string();
     assert!(file.ends_with("to be a regular file; use the driver 'host_device' for a block device"), "{file}");
