@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use qapi_schema::block_export::{
-    BlockExportInfo, BlockExportOptions, BlockExportOptionsKind, BlockExportOptionsNbd, BlockExportRemoveMode,
-    BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy, event,
+    BlockDirtyBitmap, BlockDirtyBitmapOrStr, BlockExportInfo, BlockExportOptions, BlockExportOptionsKind,
+    BlockExportOptionsNbd, BlockExportRemoveMode, BlockExportType, Commands, NbdServerOptions, NbdServerOptionsLegacy,
+    event,
 };
 use qapi_schema::sockets::SocketAccess;
 use qapi_schema::{Client, Error};
@@ -158,6 +159,17 @@ impl Exports {
         // NBD can't tell its clients of another size: what they were told must stay.
         node.keep_size()
     }
+
+    /// There is none of any name.
+    fn no_such_bitmap(&self, bitmap: BlockDirtyBitmapOrStr) -> Error {
+        Error::generic(match bitmap {
+            BlockDirtyBitmapOrStr::Local(name) => format!("Bitmap '{name}' is not found"),
+            BlockDirtyBitmapOrStr::External(BlockDirtyBitmap { node, name }) => match self.block.graph().node(&node) {
+                Some(_) => format!("Dirty bitmap '{name}' not found"),
+                None => format!("Node '{node}' not found"),
+            },
+        })
+    }
 }
 
 impl Commands for Exports {
@@ -184,12 +196,23 @@ impl Commands for Exports {
         let policy = ErrorPolicy::new(arguments.werror, arguments.rerror)?;
         let writable = arguments.writable.unwrap_or(false);
         let node = self.attach(&arguments, writable)?;
+        if let Some(iothread) = &arguments.iothread {
+            return Err(Error::generic(format!("iothread \"{iothread}\" not found")));
+        }
         let server = changes.as_ref().ok_or_else(not_running)?;
 
-        let BlockExportOptionsKind::Nbd(BlockExportOptionsNbd { name, description }) = arguments.r#type;
+        let BlockExportOptionsKind::Nbd(nbd) = arguments.r#type;
+        let BlockExportOptionsNbd { name, description, bitmaps, allocation_depth } = nbd;
         let name = name.unwrap_or(arguments.node_name);
         check_length("export name", &name)?;
         description.iter().try_for_each(|description| check_length("description", description))?;
+        if let Some(bitmap) = bitmaps.into_iter().flatten().next() {
+            return Err(self.no_such_bitmap(bitmap));
+        }
+        if allocation_depth == Some(true) {
+            let text = "Parameter 'allocation-depth' does not accept value 'true': there are no structured replies";
+            return Err(Error::generic(text));
+        }
         let writethrough = arguments.writethrough.unwrap_or(false);
         let options = ExportOptions { name: name.clone(), description, writable, writethrough };
 

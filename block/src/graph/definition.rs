@@ -76,6 +76,11 @@ impl Definition {
             no_flush: cache.and_then(|cache| cache.no_flush).unwrap_or(above.no_flush),
             discard: options.discard.unwrap_or(above.discard),
         };
+        if options.active == Some(false) {
+            return Err(Error::generic(
+                "Parameter 'active' does not accept value 'false': there are no inactive nodes",
+            ));
+        }
         if own.force_share && !own.read_only {
             return Err(Error::generic("force-share=on can only be used with read-only images"));
         }
@@ -132,7 +137,8 @@ impl Child {
 }
 
 fn host_options(options: BlockdevOptionsFile, node: Inherited, fdsets: &Arc<FdSets>) -> Result<HostOptions, Error> {
-    let BlockdevOptionsFile { filename, locking, aio: Some(BlockdevAioOptions::Threads) | None } = options;
+    let BlockdevOptionsFile { filename, locking, aio, aio_max_batch: _, drop_cache: _ } = options;
+    let (Some(BlockdevAioOptions::Threads) | None) = aio;
     let access = match (node.read_only, node.auto_read_only) {
         (true, _) => Access::ReadOnly,
         (false, true) => Access::ReadWriteIfPermitted,
