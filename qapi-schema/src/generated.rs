@@ -116,11 +116,12 @@ macro_rules! qapi_union {
     ) => {
         impl $crate::FromMembers for $name {
             fn from_members(members: &mut $crate::Members<'_>) -> ::std::result::Result<Self, $crate::Error> {
-                ::std::result::Result::Ok(Self {
-                    $($(#[$before])* $first: members.$first_presence($first_wire)?,)*
-                    $($(#[$after])* $last: members.$last_presence($last_wire)?,)*
-                    $tag: $kind::from_members(members.required($tag_wire)?, members)?,
-                })
+                // In the order of the schema: of several faults the first is told.
+                $($(#[$before])* let $first = members.$first_presence($first_wire)?;)*
+                let discriminator = members.required($tag_wire)?;
+                $($(#[$after])* let $last = members.$last_presence($last_wire)?;)*
+                let $tag = $kind::from_members(discriminator, members)?;
+                ::std::result::Result::Ok(Self { $($(#[$before])* $first,)* $tag, $($(#[$after])* $last,)* })
             }
         }
 

@@ -106,7 +106,8 @@ fn alternates_are_chosen_by_the_type_of_the_value() {
 #[test]
 fn what_the_schema_does_not_allow_is_refused_by_its_path() {
     let shape = |value| refused::<Shape>(value);
-    assert_eq!(shape(json!({ "name": "a" })), "Parameter 'x.kind' is missing");
+    assert_eq!(shape(json!({})), "Parameter 'x.name' is missing");
+    assert_eq!(shape(json!({ "name": "a", "mode": "none of them" })), "Parameter 'x.kind' is missing");
     assert_eq!(shape(json!({ "name": "a", "kind": "oval" })), "Parameter 'x.kind' does not accept value 'oval'");
     assert_eq!(shape(json!({ "name": "a", "kind": "circle" })), "Parameter 'x.radius' is missing");
     assert_eq!(shape(json!({ "name": "a", "kind": "none", "radius": 1 })), "Parameter 'x.radius' is unexpected");
