@@ -22,6 +22,8 @@ use users::Users;
 
 pub(crate) use users::KeptSize;
 
+#[cfg(test)]
+pub(crate) mod recorder;
 mod settings;
 mod users;
 
@@ -394,61 +396,12 @@ fn is_zero(data: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::driver::raw::RawOptions;
-
-    /// A disk that tells what it was asked.
-    #[derive(Default)]
-    struct Recorder(Arc<Mutex<Vec<String>>>);
-
-    impl Recorder {
-        fn record(&self, text: impl Into<String>) -> io::Result<()> {
-            self.0.lock().push(text.into());
-            Ok(())
-        }
-    }
-
-    impl BlockDriver for Recorder {
-        fn name(&self) -> &'static str {
-            "recorder"
-        }
-        fn filename(&self) -> String {
-            String::new()
-        }
-        fn read(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-            self.record(format!("read {offset} {}", buffer.len()))
-        }
-        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-            self.record(format!("write {offset} {}", data.len()))
-        }
-        fn flush(&self) -> io::Result<()> {
-            self.record("flush")
-        }
-        fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
-            self.record(format!("discard {offset} {length}"))
-        }
-        fn write_zeroes(&self, offset: u64, length: u64, unmap: bool) -> io::Result<()> {
-            self.record(format!("zero {offset} {length} {unmap}"))
-        }
-        fn length(&self) -> io::Result<u64> {
-            Ok(1000)
-        }
-        fn truncate(&self, _: u64) -> io::Result<()> {
-            Ok(())
-        }
-        fn allocated(&self) -> io::Result<Option<u64>> {
-            Ok(None)
-        }
-        fn next_data(&self, _: u64) -> io::Result<Option<Range<u64>>> {
-            Ok(Some(100..900))
-        }
-        fn prepare_reopen(&self, _: &DriverOptions) -> Result<Reopening<'_>, Error> {
-            Ok(Reopening::unchanged())
-        }
-    }
+    use recorder::Recorder;
 
     /// What a node with these settings asks of its driver.
     fn asked(settings: Settings, ask: impl FnOnce(&Arc<Node>) -> io::Result<()>) -> Vec<String> {
         let recorder = Recorder::default();
-        let record = Arc::clone(&recorder.0);
+        let record = recorder.record();
         ask(&Node::new("disk", Box::new(recorder), settings).expect("a node")).expect("no error");
         std::mem::take(&mut record.lock())
     }
