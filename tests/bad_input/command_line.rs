@@ -223,8 +223,8 @@ fn a_value_that_the_schema_refuses_is_named_by_its_path() {
             (&["--blockdev", "null-co,node-name=a,filename=x"], "--blockdev: Parameter 'filename' is unexpected"),
             (&["--blockdev", "file,node-name=a"], "--blockdev: Parameter 'filename' is missing"),
             (
-                &["--blockdev", "blkdebug,node-name=a,align=4096,image.driver=null-co"],
-                "--blockdev: Parameter 'align' is unexpected",
+                &["--blockdev", "blkdebug,node-name=a,align=3,image.driver=null-co"],
+                "--blockdev: Cannot meet constraints with align 3",
             ),
             (
                 &["--blockdev", "blkdebug,node-name=a,take-child-perms.0=write,image.driver=null-co"],

@@ -121,6 +121,24 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'block_resize', 'arguments': {'node-name': 'null', 'size': 0}}",
         "{'execute': 'blockdev-del', 'arguments': {'node-name': 'null'}}",
     ],
+    // Limits.
+    &[
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'null-co', 'node-name': 'a'}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': -1}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 3}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 4294967296}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': '512'}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'max-transfer': 4294967296}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 512, 'max-transfer': 1000}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 512, 'opt-write-zero': 256}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'opt-write-zero': 1024, 'max-write-zero': 512}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'opt-discard': 1024, 'max-discard': 1536}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 512, 'max-transfer': 65536, 'opt-write-zero': 4096, 'max-write-zero': 8192, 'opt-discard': 4096, 'max-discard': 8192}}",
+        "{'execute': 'blockdev-add', 'arguments': {'driver': 'blkdebug', 'node-name': 'c', 'image': 'b', 'align': 0, 'max-transfer': 0}}",
+        "{'execute': 'blockdev-reopen', 'arguments': {'options': [{'driver': 'blkdebug', 'node-name': 'b', 'image': 'a', 'align': 512}]}}",
+        "{'execute': 'blockdev-del', 'arguments': {'node-name': 'c'}}",
+        "{'execute': 'blockdev-del', 'arguments': {'node-name': 'b'}}",
+    ],
     // Sizes.
     &[
         "{'execute': 'blockdev-add', 'arguments': {'driver': 'file', 'node-name': 'f', 'filename': '{dir}/disk.img'}}",

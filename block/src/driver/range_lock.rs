@@ -56,6 +56,12 @@ impl RangeLock {
         }
         RangeGuard { lock: self, ticket }
     }
+
+    /// Somebody waits for a range.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.queue.lock().waiting > 0
+    }
 }
 
 impl Queue {
