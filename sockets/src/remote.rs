@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay};
+use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_acceptconn};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 
 use crate::address::Address;
@@ -63,7 +63,7 @@ impl Remote {
                 let options = TcpOptions { keep_alive: inet.keep_alive, nodelay: inet.nodelay };
                 resolve(inet, credentials)?.into_iter().map(|address| Target::Inet(address, options)).collect()
             }
-            Address::Inherited(name) => vec![Target::Inherited(inherited::socket(name)?)],
+            Address::Inherited(name) => vec![Target::Inherited(connected(name)?)],
         };
         Ok(Self { address, targets, next: 0 })
     }
@@ -97,6 +97,15 @@ impl Remote {
         self.next += 1;
         Ok(target.connect(SocketFlags::NONBLOCK)?)
     }
+}
+
+/// A copy of the socket of this name. On one that listens nothing would ever arrive, and nobody be told why.
+fn connected(name: &str) -> io::Result<OwnedFd> {
+    let socket = inherited::socket(name)?;
+    if socket_acceptconn(&socket)? {
+        return Err(invalid(&format!("socket '{name}' listens: it takes server=on")));
+    }
+    Ok(socket)
 }
 
 impl Target {

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
@@ -232,4 +232,18 @@ fn a_socket_that_is_only_bound_is_made_to_listen() {
     let listener = Listener::adopt(socket, &address, &Access::default()).expect("it can listen");
     let _client = UnixStream::connect(&path).expect("it listens");
     assert!(accepts(&listener));
+}
+
+#[test]
+fn a_socket_that_listens_is_not_taken_for_a_connected_one() {
+    let (_directory, path) = place();
+    let listener = UnixListener::bind(&path).expect("listens");
+    let client = UnixStream::connect(&path).expect("it listens");
+    let resolve = |socket: &dyn AsFd| {
+        fcntl_setfd(socket.as_fd(), FdFlags::empty()).expect("a flag");
+        Remote::resolve(Address::Inherited(socket.as_fd().as_raw_fd().to_string()), None)
+    };
+    let refused = resolve(&listener).expect_err("nobody is connected");
+    assert_eq!(refused.to_string(), format!("socket '{}' listens: it takes server=on", listener.as_raw_fd()));
+    resolve(&client).and_then(|remote| remote.connect()).expect("connected");
 }
