@@ -118,7 +118,7 @@ impl Place {
         match self {
             Self::Path(path) => {
                 let (r#abstract, tight) = (members.optional("abstract")?, members.optional("tight")?);
-                UnixSocketAddress { path, r#abstract, tight }.try_into()
+                Ok(UnixSocketAddress { path, r#abstract, tight }.into())
             }
             Self::Host(host, port) => {
                 let inet = Inet::try_from(InetSocketAddress {
@@ -229,6 +229,7 @@ mod tests {
         };
         let hidden = Address::Abstract { name: "q".into(), tight: false };
         assert_eq!(address("unix:q,abstract=on,tight=off"), hidden);
+        assert_eq!(address("unix:q,tight=off"), Address::Unix("q".into()));
         let inet = Inet { last_port: 9, ipv6: false, nodelay: false, ..Inet::new("h".into(), 7) };
         assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off"), Address::Inet(inet));
         let (_, inherited) = parse("socket,id=c,fd=qmp,server=on").expect("accepted");

@@ -68,7 +68,7 @@ impl TryFrom<SocketAddress> for Address {
     fn try_from(address: SocketAddress) -> Result<Self, Error> {
         match address.r#type {
             SocketAddressKind::Inet(inet) => Inet::try_from(inet).map(Self::Inet),
-            SocketAddressKind::Unix(unix) => Self::try_from(unix),
+            SocketAddressKind::Unix(unix) => Ok(unix.into()),
             SocketAddressKind::Fd(FdSocketAddress { str }) => Ok(Self::Inherited(str)),
         }
     }
@@ -87,14 +87,13 @@ impl TryFrom<SocketAddressLegacy> for Address {
     }
 }
 
-impl TryFrom<UnixSocketAddress> for Address {
-    type Error = Error;
-
-    fn try_from(UnixSocketAddress { path, r#abstract, tight }: UnixSocketAddress) -> Result<Self, Error> {
-        match (r#abstract.unwrap_or(false), tight) {
-            (false, None) => Ok(Self::Unix(path.into())),
-            (false, Some(_)) => Err(Error::generic("Parameter 'tight' is for abstract sockets")),
-            (true, tight) => Ok(Self::Abstract { name: path, tight: tight.unwrap_or(true) }),
+/// `tight` says nothing of a socket with a file, but QEMU lets it be said.
+impl From<UnixSocketAddress> for Address {
+    fn from(UnixSocketAddress { path, r#abstract, tight }: UnixSocketAddress) -> Self {
+        if r#abstract.unwrap_or(false) {
+            Self::Abstract { name: path, tight: tight.unwrap_or(true) }
+        } else {
+            Self::Unix(path.into())
         }
     }
 }
@@ -181,11 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn only_an_abstract_socket_is_tight() {
-        let unix = |r#abstract, tight| Address::try_from(UnixSocketAddress { path: "q".into(), r#abstract, tight });
-        assert_eq!(unix(None, None), Ok(Address::Unix("q".into())));
-        assert_eq!(unix(Some(true), None), Ok(Address::Abstract { name: "q".into(), tight: true }));
-        assert_eq!(unix(Some(true), Some(false)), Ok(Address::Abstract { name: "q".into(), tight: false }));
-        assert!(unix(None, Some(true)).is_err() && unix(Some(false), Some(false)).is_err());
+    fn only_of_an_abstract_socket_it_matters_whether_it_is_tight() {
+        let unix = |r#abstract, tight| Address::from(UnixSocketAddress { path: "q".into(), r#abstract, tight });
+        let hidden = |tight| Address::Abstract { name: "q".into(), tight };
+        for tight in [None, Some(true), Some(false)] {
+            assert_eq!(unix(None, tight), Address::Unix("q".into()));
+            assert_eq!(unix(Some(false), tight), Address::Unix("q".into()));
+            assert_eq!(unix(Some(true), tight), hidden(tight.unwrap_or(true)));
+        }
     }
 }

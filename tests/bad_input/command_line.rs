@@ -145,7 +145,6 @@ fn a_socket_that_makes_no_sense_is_refused_by_its_key() {
     );
     chardev("host=localhost,port=1,allow-uid=0", "Parameter 'allow-uid' is for unix sockets");
     chardev("path=q,abstract=on,mode=0600", "Parameter 'mode' is for sockets with a file; ...");
-    chardev("path=q,tight=on", "Parameter 'tight' is for abstract sockets");
     chardev("host=localhost,port=1,ipv4=off,ipv6=off", "Parameters 'ipv4' and 'ipv6' are both off");
     chardev("host=localhost,port=7,to=6", "Parameter 'to' is below the port 7");
     chardev("host=localhost,port=7,websocket=on", "Parameter 'websocket' is unexpected");

@@ -196,6 +196,9 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'nbd-server-stop', 'arguments': {'x': 1}}",
         "{'execute': 'nbd-server-stop'}",
         "{'execute': 'nbd-server-stop'}",
+        "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'unix', 'data': {'path': '{dir}/s', 'tight': 1}}}}",
+        "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'unix', 'data': {'path': '{dir}/s', 'tight': false}}}}",
+        "{'execute': 'nbd-server-stop'}",
     ],
     // Exports.
     &[
