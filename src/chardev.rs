@@ -129,6 +129,7 @@ impl Place {
                     ipv4: members.optional("ipv4")?,
                     ipv6: members.optional("ipv6")?,
                     keep_alive: members.optional("keep-alive")?,
+                    mptcp: members.optional("mptcp")?,
                 })?;
                 Ok(Address::Inet(Inet { nodelay: members.optional("nodelay")?.unwrap_or(true), ..inet }))
             }
@@ -230,8 +231,8 @@ mod tests {
         let hidden = Address::Abstract { name: "q".into(), tight: false };
         assert_eq!(address("unix:q,abstract=on,tight=off"), hidden);
         assert_eq!(address("unix:q,tight=off"), Address::Unix("q".into()));
-        let inet = Inet { last_port: 9, ipv6: false, nodelay: false, ..Inet::new("h".into(), 7) };
-        assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off"), Address::Inet(inet));
+        let inet = Inet { last_port: 9, ipv6: false, nodelay: false, mptcp: true, ..Inet::new("h".into(), 7) };
+        assert_eq!(address("tcp:h:7,to=9,ipv4=on,nodelay=off,mptcp=on"), Address::Inet(inet));
         let (_, inherited) = parse("socket,id=c,fd=qmp,server=on").expect("accepted");
         assert_eq!(inherited, Chardev::Socket { address: Address::Inherited("qmp".into()), role: server(true) });
     }

@@ -46,6 +46,8 @@ pub struct Inet {
     pub keep_alive: bool,
     /// What is written leaves at once.
     pub nodelay: bool,
+    /// Over several paths at once (RFC 8684), if the peer can.
+    pub mptcp: bool,
 }
 
 impl Address {
@@ -58,7 +60,8 @@ impl Address {
 impl Inet {
     /// The usual way to use this host and port.
     pub const fn new(host: String, port: u16) -> Self {
-        Self { host, port, last_port: port, numeric: false, ipv4: true, ipv6: true, keep_alive: true, nodelay: true }
+        let (last_port, numeric, mptcp) = (port, false, false);
+        Self { host, port, last_port, numeric, ipv4: true, ipv6: true, keep_alive: true, nodelay: true, mptcp }
     }
 }
 
@@ -102,7 +105,7 @@ impl TryFrom<InetSocketAddress> for Inet {
     type Error = Error;
 
     fn try_from(address: InetSocketAddress) -> Result<Self, Error> {
-        let InetSocketAddress { host, port, numeric, to, ipv4, ipv6, keep_alive } = address;
+        let InetSocketAddress { host, port, numeric, to, ipv4, ipv6, keep_alive, mptcp } = address;
         let Ok(number) = port.parse() else {
             return Err(Error::generic(format!(
                 "address resolution failed for {host}:{port}: port must be a number from 0 to 65535"
@@ -117,9 +120,9 @@ impl TryFrom<InetSocketAddress> for Inet {
         if last_port < number {
             return Err(Error::generic(format!("Parameter 'to' is below the port {number}")));
         }
-        let numeric = numeric.unwrap_or(false);
+        let (numeric, mptcp) = (numeric.unwrap_or(false), mptcp.unwrap_or(false));
         let keep_alive = keep_alive.unwrap_or(true);
-        Ok(Self { last_port, numeric, ipv4, ipv6, keep_alive, ..Self::new(host, number) })
+        Ok(Self { last_port, numeric, ipv4, ipv6, keep_alive, mptcp, ..Self::new(host, number) })
     }
 }
 
@@ -153,6 +156,7 @@ mod tests {
         ipv4: None,
         ipv6: None,
         keep_alive: None,
+        mptcp: None,
     };
 
     fn inet(address: InetSocketAddress) -> Result<Inet, String> {

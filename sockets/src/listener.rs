@@ -18,7 +18,7 @@ use crate::address::{Address, Inet};
 use crate::error::{invalid, within};
 use crate::gate::Gate;
 use crate::inherited;
-use crate::remote::TcpOptions;
+use crate::remote::{TcpOptions, tcp_socket};
 use crate::resolve::{abstract_name, check, resolve, unix_name};
 use crate::socket_file::SocketFile;
 
@@ -124,8 +124,7 @@ impl Listener {
     }
 
     fn tcp(address: SocketAddr, inet: &Inet) -> io::Result<(Self, u16)> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-        let socket = socket_with(family, SocketType::STREAM, FLAGS, None)?;
+        let socket = tcp_socket(&address, inet.mptcp, FLAGS)?;
         set_socket_reuseaddr(&socket, true)?;
         if address.is_ipv6() && !inet.ipv4 {
             set_ipv6_v6only(&socket, true)?;

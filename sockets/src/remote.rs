@@ -6,9 +6,9 @@ use std::os::fd::OwnedFd;
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt::{set_socket_keepalive, set_tcp_nodelay, socket_acceptconn};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, ipproto, socket_with};
 
-use crate::address::Address;
+use crate::address::{Address, Inet};
 use crate::error::{invalid, within};
 use crate::inherited;
 use crate::resolve::{abstract_name, resolve, unix_name};
@@ -26,7 +26,11 @@ pub struct Remote {
 #[derive(Debug)]
 enum Target {
     Unix(SocketAddrUnix),
-    Inet(SocketAddr, TcpOptions),
+    Inet {
+        address: SocketAddr,
+        mptcp: bool,
+        options: TcpOptions,
+    },
     /// One that is connected already.
     Inherited(OwnedFd),
 }
@@ -60,8 +64,10 @@ impl Remote {
                 if inet.last_port != inet.port {
                     return Err(invalid("'to' is for sockets that listen"));
                 }
-                let options = TcpOptions { keep_alive: inet.keep_alive, nodelay: inet.nodelay };
-                resolve(inet, credentials)?.into_iter().map(|address| Target::Inet(address, options)).collect()
+                let Inet { mptcp, keep_alive, nodelay, .. } = *inet;
+                let options = TcpOptions { keep_alive, nodelay };
+                let target = |address| Target::Inet { address, mptcp, options };
+                resolve(inet, credentials)?.into_iter().map(target).collect()
             }
             Address::Inherited(name) => vec![Target::Inherited(connected(name)?)],
         };
@@ -110,16 +116,15 @@ fn connected(name: &str) -> io::Result<OwnedFd> {
 
 impl Target {
     fn connect(&self, flags: SocketFlags) -> rustix::io::Result<Attempt> {
-        let socket = |family| socket_with(family, SocketType::STREAM, flags | SocketFlags::CLOEXEC, None);
+        let flags = flags | SocketFlags::CLOEXEC;
         let (socket, outcome) = match self {
             Self::Unix(name) => {
-                let socket = socket(AddressFamily::UNIX)?;
+                let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
                 let outcome = connect(&socket, name);
                 (socket, outcome)
             }
-            Self::Inet(address, options) => {
-                let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-                let socket = socket(family)?;
+            Self::Inet { address, mptcp, options } => {
+                let socket = tcp_socket(address, *mptcp, flags)?;
                 options.set(&socket)?;
                 let outcome = connect(&socket, address);
                 (socket, outcome)
@@ -132,6 +137,12 @@ impl Target {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A new socket for this address.
+pub(crate) fn tcp_socket(address: &SocketAddr, mptcp: bool, flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    socket_with(family, SocketType::STREAM, flags, mptcp.then_some(ipproto::MPTCP))
 }
 
 impl TcpOptions {

@@ -2,10 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by a panic")]
 
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::TcpListener;
 
-use rustix::net::SocketFlags;
+use rustix::net::sockopt::socket_protocol;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, socket_with};
 use sockets::{Access, Address, Inet, Listener, Remote};
 
 fn bind(address: &Address) -> io::Result<Vec<Listener>> {
@@ -92,4 +93,25 @@ fn an_option_of_the_other_side_is_refused() {
     assert!(refused.to_string().contains("keep-alive"), "{refused}");
     let refused = Remote::resolve(Address::Inet(Inet { last_port: 9, ..inet }), None).expect_err("for listening");
     assert!(refused.to_string().contains("'to'"), "{refused}");
+}
+
+#[test]
+fn multipath_tcp_is_for_both_sides_and_only_if_asked_for() {
+    let inet = Inet { mptcp: true, ..Inet::new("127.0.0.1".into(), 0) };
+    let probe = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, Some(ipproto::MPTCP));
+    if let Err(error) = probe {
+        let refused = bind(&Address::Inet(inet)).expect_err("no such protocol");
+        assert_eq!(refused.kind(), io::Error::from(error).kind());
+        let _ = writeln!(io::stderr(), "skipped: needs a kernel with MPTCP: {error}");
+        return;
+    }
+    for (mptcp, protocol) in [(true, ipproto::MPTCP), (false, ipproto::TCP)] {
+        let listeners = bind(&Address::Inet(Inet { mptcp, ..inet.clone() })).expect("listens");
+        assert_eq!(socket_protocol(&listeners[0]), Ok(Some(protocol)));
+        let port = port(listeners[0].address());
+        let there = Address::Inet(Inet { mptcp, ..Inet::new("127.0.0.1".into(), port) });
+        let client = Remote::resolve(there, None).and_then(|remote| remote.connect()).expect("it listens");
+        assert_eq!(socket_protocol(&client), Ok(Some(protocol)));
+        assert!(listeners[0].accept(SocketFlags::empty()).expect("room").is_some());
+    }
 }

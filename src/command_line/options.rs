@@ -54,8 +54,8 @@ pub const SECTIONS: &[Section] = &[
                     "addr.type=unix,addr.path=<path> | addr.type=inet,addr.host=<host>,addr.port=<port> | \
                      addr.type=fd,addr.str=<name in LISTEN_FDNAMES, or number>",
                 ),
-                help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>, and mode, group, allow-uid, \
-                       allow-gid and tls-creds as for --chardev",
+                help: "start the NBD server; also max-connections=<n>, handshake-max-seconds=<n>, addr.to, addr.ipv4, addr.ipv6 \
+                       and addr.mptcp, and mode, group, allow-uid, allow-gid and tls-creds, as for --chardev",
                 example: "--nbd-server addr.type=unix,addr.path=nbd.sock",
                 directive: Directive::NbdServer,
                 phase: Phase::Exports,
@@ -78,7 +78,7 @@ pub const SECTIONS: &[Section] = &[
                 names: &["chardev"],
                 value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
                 help: "create a socket or terminal for a monitor or qtest: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
-                       [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off] or fd=<name in LISTEN_FDNAMES, or number>; \
+                       [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off][,mptcp=on] or fd=<name in LISTEN_FDNAMES, or number>; \
                        with server=on also wait=off (else nothing starts before the first client is there), \
                        mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
                        (allow-uid.0=<user>,allow-uid.1=<user> for several; without mode they alone decide, and the file is \

@@ -199,6 +199,9 @@ const SCENES: &[&[&str]] = &[
         "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'unix', 'data': {'path': '{dir}/s', 'tight': 1}}}}",
         "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'unix', 'data': {'path': '{dir}/s', 'tight': false}}}}",
         "{'execute': 'nbd-server-stop'}",
+        "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'inet', 'data': {'host': '127.0.0.1', 'port': '0', 'mptcp': 'on'}}}}",
+        "{'execute': 'nbd-server-start', 'arguments': {'addr': {'type': 'inet', 'data': {'host': '127.0.0.1', 'port': '0', 'mptcp': true}}}}",
+        "{'execute': 'nbd-server-stop'}",
     ],
     // Exports.
     &[
