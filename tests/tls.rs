@@ -141,6 +141,7 @@ fn qmp_is_spoken_over_tls_while_others_never_finish_their_handshake() {
         client.write_all(b"\x16\x03\x01\x02\x00\x01").expect("room");
     }
     let mut lost = connect();
+    let (address, peer) = (lost.peer_addr().expect("connected"), lost.local_addr().expect("connected"));
     lost.write_all(b"{\"execute\": \"quit\"}\r\n\r\n").expect("room");
     let mut told = Vec::new();
     let _ = lost.read_to_end(&mut told);
@@ -159,6 +160,10 @@ fn qmp_is_spoken_over_tls_while_others_never_finish_their_handshake() {
     drop(idle);
     daemon.terminate();
     daemon.wait().expect("a clean end");
+    let told = daemon.stderr();
+    let blamed =
+        |line: &str| line.contains("handshake failed") && line.contains(&format!("address={address} peer={peer} "));
+    assert!(told.lines().any(blamed), "{told}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use qapi_schema::Error;
 use sockets::Address;
+use tracing::field::display;
 use tracing::{debug, info, warn};
 
 use crate::broadcaster::Broadcaster;
@@ -215,9 +216,12 @@ impl EventLoop {
     /// Nobody waits for ever for a peer that does not say who it is.
     fn end_handshakes(&mut self, now: Instant, shared: &mut Shared) {
         while let Some((_, session)) = self.handshakes.pop_front_if(|(deadline, _)| *deadline <= now) {
-            let connection = self.connections.get_mut(&session);
-            if connection.is_some_and(|(connection, _)| connection.stream().is_handshaking()) {
-                warn!(session = session.0, "TLS handshake takes too long: client is disconnected");
+            let Some((connection, _)) = self.connections.get_mut(&session) else { continue };
+            let stream = connection.stream();
+            if stream.is_handshaking() {
+                let (address, peer) = stream.addresses();
+                let (address, peer) = (address.map(display), peer.map(display));
+                warn!(session = session.0, address, peer, "TLS handshake takes too long: client is disconnected");
                 self.close(session, shared);
             }
         }
@@ -447,15 +451,20 @@ mod tests {
     #[test]
     fn a_client_that_does_not_say_who_it_is_has_ten_seconds() {
         use std::io::Read;
+        use std::net::{TcpListener, TcpStream};
 
         use crate::dispatcher::Dispatcher;
+        use crate::log::logged;
 
         let mailbox = Arc::new(Mailbox::new().expect("eventfd"));
         let broadcaster = Arc::new(Broadcaster::new(Arc::clone(&mailbox)));
         let dispatcher = Dispatcher::new(Arc::default(), Arc::default(), Arc::clone(&mailbox));
         let mut shared = Shared { broadcaster: Arc::clone(&broadcaster), dispatcher, buffer: Box::new([0; 512]) };
         let mut event_loop = EventLoop::new(mailbox, broadcaster, b"greeting".to_vec()).expect("epoll");
-        let (mut client, server) = UnixStream::pair().expect("a pair");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(address).expect("it listens");
+        let (server, peer) = listener.accept().expect("a client");
         server.set_nonblocking(true).expect("flag");
         let before = Instant::now();
         let stream = Stream::secured(server.into(), credentials().accept().expect("a session"));
@@ -467,7 +476,8 @@ mod tests {
         event_loop.end_handshakes(deadline - Duration::from_nanos(1), &mut shared);
         event_loop.serve(session, true, &mut shared);
         assert_eq!(event_loop.connections.len(), 1, "too soon");
-        event_loop.end_handshakes(deadline, &mut shared);
+        let told = logged(|| event_loop.end_handshakes(deadline, &mut shared));
+        assert!(told.contains(&format!(" address={address} peer={peer} ")), "{told}");
         assert!(event_loop.connections.is_empty() && event_loop.deadline().is_none());
         // Who is not known is told nothing.
         let mut told = Vec::new();

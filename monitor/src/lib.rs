@@ -23,6 +23,9 @@ mod event_loop;
 mod greeting;
 mod hmp;
 pub mod json;
+#[cfg(all(test, feature = "tls"))]
+#[path = "../../tests/support/log.rs"]
+mod log;
 pub mod mailbox;
 pub mod misc;
 mod options;

@@ -1,6 +1,10 @@
 //! Where a server listens and a client connects.
 
+use std::ffi::OsStr;
 use std::fmt;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use qapi_schema::Error;
@@ -8,6 +12,7 @@ use qapi_schema::sockets::{
     FdSocketAddress, InetSocketAddress, SocketAddress, SocketAddressKind, SocketAddressLegacy, SocketAddressLegacyKind,
     UnixSocketAddress,
 };
+use rustix::net::{SocketAddrAny, SocketAddrUnix, getpeername, getsockname};
 
 /// The address of a stream socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,6 +59,29 @@ impl Address {
     /// TCP at this host, which may be a name, and port.
     pub fn inet(host: impl Into<String>, port: u16) -> Self {
         Self::Inet(Inet::new(host.into(), port))
+    }
+
+    /// Where this socket is: one that was accepted, where the listener is that it came in at.
+    pub fn own(socket: impl AsFd) -> Option<Self> {
+        Self::of(getsockname(socket).ok()?)
+    }
+
+    /// Where the peer of this socket is, if it has a name; clients on unix sockets seldom do.
+    pub fn peer(socket: impl AsFd) -> Option<Self> {
+        Self::of(getpeername(socket).ok()??)
+    }
+
+    fn of(name: SocketAddrAny) -> Option<Self> {
+        if let Ok(address) = SocketAddr::try_from(name.clone()) {
+            return Some(Self::inet(address.ip().to_string(), address.port()));
+        }
+        let name = SocketAddrUnix::try_from(name).ok()?;
+        if let Some(path) = name.path() {
+            return Some(Self::Unix(OsStr::from_bytes(path.to_bytes()).into()));
+        }
+        let name = name.abstract_name().filter(|name| !name.is_empty()).map(String::from_utf8_lossy)?;
+        let bare = name.trim_end_matches('\0');
+        Some(Self::Abstract { name: bare.to_owned(), tight: bare.len() == name.len() })
     }
 }
 

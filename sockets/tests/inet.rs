@@ -115,3 +115,13 @@ fn multipath_tcp_is_for_both_sides_and_only_if_asked_for() {
         assert!(listeners[0].accept(SocketFlags::empty()).expect("room").is_some());
     }
 }
+
+#[test]
+fn both_ends_of_a_connection_are_known_by_their_addresses() {
+    let listeners = bind(&Address::inet("127.0.0.1", 0)).expect("listens");
+    let there = listeners[0].address().clone();
+    let client = Remote::resolve(there.clone(), None).and_then(|remote| remote.connect()).expect("it listens");
+    let server = listeners[0].accept(SocketFlags::empty()).expect("room").expect("a client");
+    assert_eq!((Address::own(&server), Address::peer(&client)), (Some(there.clone()), Some(there)));
+    assert_eq!(Address::peer(&server), Address::own(&client));
+}

@@ -5,14 +5,18 @@
 
 #[path = "../../tests/support/certificates.rs"]
 mod certificates;
+#[path = "../../tests/support/log.rs"]
+mod log;
 
 use std::io::{self, ErrorKind, IoSlice, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use qapi_schema::crypto::{QCryptoTLSCredsEndpoint as Endpoint, TlsCredsX509Properties};
-use rustix::net::sockopt::set_socket_send_buffer_size;
+use rustix::net::sockopt::{set_socket_linger, set_socket_send_buffer_size};
 use sockets::Objects;
 use sockets::tls::{Credentials, Session};
 
@@ -168,6 +172,26 @@ fn garbage_and_silence_end_a_handshake() {
     let (mut server, client_end) = pair(&credentials, &client, "localhost");
     drop(client_end);
     assert_eq!(server.receive(&mut [0; 8]).expect_err("gone").kind(), ErrorKind::UnexpectedEof);
+}
+
+/// A socket that was reset does not know its peer any more.
+#[test]
+fn a_client_that_breaks_off_its_handshake_is_named_in_the_log() {
+    let directory = certificates::directory();
+    let mut session = load(directory.path(), Endpoint::Server, true).accept().expect("a server's");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let client = TcpStream::connect(address).expect("it listens");
+    let (socket, peer) = listener.accept().expect("a client");
+    assert!(would_block(session.send(socket.as_fd(), &[IoSlice::new(b"greeting")])).is_none());
+
+    set_socket_linger(&client, Some(Duration::ZERO)).expect("a flag");
+    drop(client);
+    let told = log::logged(|| {
+        let gone = session.receive(socket.as_fd(), &mut [0; 8]).expect_err("gone");
+        assert_eq!(gone.kind(), ErrorKind::ConnectionReset);
+    });
+    assert!(told.contains(&format!("address={address} peer={peer} error=")), "{told}");
 }
 
 #[test]

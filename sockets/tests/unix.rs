@@ -247,3 +247,16 @@ fn a_socket_that_listens_is_not_taken_for_a_connected_one() {
     assert_eq!(refused.to_string(), format!("socket '{}' listens: it takes server=on", listener.as_raw_fd()));
     resolve(&client).and_then(|remote| remote.connect()).expect("connected");
 }
+
+#[test]
+fn an_accepted_socket_is_where_the_listener_is_and_its_peer_nowhere() {
+    let (_directory, path) = place();
+    let name = format!("whystop-ends-{}", std::process::id());
+    let hidden = |tight| Address::Abstract { name: name.clone(), tight };
+    for address in [Address::Unix(path), hidden(true), hidden(false)] {
+        let listeners = bind_for(&address, NOBODY_ELSE).expect("listens");
+        let _client = Remote::resolve(address.clone(), None).and_then(|remote| remote.connect()).expect("it listens");
+        let server = listeners[0].accept(SocketFlags::empty()).expect("room").expect("a client");
+        assert_eq!((Address::own(&server), Address::peer(&server)), (Some(address), None));
+    }
+}

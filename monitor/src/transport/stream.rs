@@ -8,6 +8,7 @@ use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::io::{Errno, read, retry_on_intr, write};
 use rustix::net::sockopt::socket_domain;
 use rustix::net::{AddressFamily, SendFlags, Shutdown, send, shutdown};
+use sockets::Address;
 use sockets::tls::Session;
 
 use super::poller::{Poller, Source, Watch};
@@ -72,6 +73,11 @@ impl Stream {
     /// Who is at the other end is not known yet.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
+    /// Where it came in, and where from, as far as that has a name.
+    pub(crate) fn addresses(&self) -> (Option<Address>, Option<Address>) {
+        (Address::own(&self.input.fd), Address::peer(&self.input.fd))
     }
 
     /// Reads into `buffer`, and puts the descriptors that come with it into `received`. Zero is the end of the input.

@@ -11,6 +11,9 @@ use std::os::fd::BorrowedFd;
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustls::Connection;
+use tracing::field::display;
+
+use crate::address::Address;
 
 /// How often one call reads what brings no data, before others have their turn.
 const ATTEMPTS: usize = 16;
@@ -25,11 +28,13 @@ pub struct Session {
     more: bool,
     /// The peer is not one to talk to.
     broken: bool,
+    /// Where the peer is. Noted early: a socket that was reset does not know any more.
+    peer: Option<Address>,
 }
 
 impl Session {
     pub(super) const fn new(connection: Connection) -> Self {
-        Self { connection, leaving: 0, more: false, broken: false }
+        Self { connection, leaving: 0, more: false, broken: false, peer: None }
     }
 
     /// Nothing can be sent or received yet.
@@ -71,6 +76,7 @@ impl Session {
     /// As of [`Self::receive`].
     pub fn advance(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
         let was_handshaking = self.is_handshaking();
+        self.note_peer(socket);
         let outcome = self.connection.read_tls(&mut Wire(socket)).and_then(|length| {
             self.connection.process_new_packets().map_err(io::Error::other)?;
             if length == 0 && was_handshaking { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
@@ -86,7 +92,8 @@ impl Session {
         {
             self.broken = true;
             if was_handshaking {
-                tracing::warn!(%error, "TLS handshake failed");
+                let (address, peer) = (Address::own(socket).map(display), self.peer.as_ref().map(display));
+                tracing::warn!(address, peer, %error, "TLS handshake failed");
             }
         }
         outcome
@@ -100,6 +107,7 @@ impl Session {
         if self.broken {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
+        self.note_peer(socket);
         self.flush(socket)?;
         if self.is_handshaking() {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -116,6 +124,12 @@ impl Session {
         self.connection.send_close_notify();
         // Who does not take it will see the end of the connection.
         let _ = self.flush(socket);
+    }
+
+    fn note_peer(&mut self, socket: BorrowedFd<'_>) {
+        if self.peer.is_none() && self.is_handshaking() {
+            self.peer = Address::peer(socket);
+        }
     }
 
     fn flush(&mut self, socket: BorrowedFd<'_>) -> io::Result<()> {
