@@ -115,7 +115,7 @@ pub enum Phase {
 /// An option: how it is spelt, and what the help says of it.
 #[derive(Debug)]
 pub struct Spec {
-    /// Its names, without dashes; the first is the one that messages use.
+    /// Its names, without dashes.
     pub names: &'static [&'static str],
     /// What its value looks like; `None` if it takes none.
     pub value: Option<&'static str>,
@@ -134,14 +134,16 @@ pub struct Spec {
 pub struct Given {
     /// Which.
     pub spec: &'static Spec,
+    /// By which of its names.
+    name: &'static str,
     /// Its value, "" if it takes none.
     pub value: String,
 }
 
 impl Given {
-    /// The option's name with its dashes, for messages.
+    /// The option's name as it was given, with its dashes, for messages.
     pub fn name(&self) -> String {
-        dashed(self.spec.names[0])
+        dashed(self.name)
     }
 }
 
@@ -184,15 +186,15 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Vec<Given>
             return Err(UsageError::Operand(argument));
         };
         let (name, inline) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value.to_owned())));
-        let spec = options().find(|spec| spec.names.contains(&name));
-        let spec = spec.ok_or_else(|| UsageError::Unknown(dashed(name)))?;
+        let found = options().find_map(|spec| Some((spec, *spec.names.iter().find(|known| **known == name)?)));
+        let (spec, name) = found.ok_or_else(|| UsageError::Unknown(dashed(name)))?;
         let value = match (spec.value, inline) {
             (None, None) => String::new(),
             (None, Some(_)) => return Err(UsageError::Value(dashed(name))),
             (Some(_), Some(value)) => value,
             (Some(_), None) => arguments.next().transpose()?.ok_or_else(|| UsageError::NoValue(dashed(name)))?,
         };
-        given.push(Given { spec, value });
+        given.push(Given { spec, name, value });
     }
     given.sort_by_key(|given| given.spec.phase);
     Ok(given)

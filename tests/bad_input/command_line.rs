@@ -335,13 +335,14 @@ fn what_refers_to_nothing_or_comes_twice_is_named() {
         directory().path(),
         &[
             (&["--monitor", "nonsense"], "--monitor: chardev 'nonsense' not found..."),
+            (&["-mon", "nonsense"], "--mon: chardev 'nonsense' not found..."),
             (
                 &[
                     &["--chardev", "socket,id=a,path=a,server=on,wait=off", "--mon", "a,id=m"][..],
                     &["--chardev", "socket,id=b,path=b,server=on,wait=off", "--mon", "b,id=m"],
                 ]
                 .concat(),
-                "--monitor b,id=m: Duplicate ID 'm' for monitor",
+                "--mon b,id=m: Duplicate ID 'm' for monitor",
             ),
             (&["--chardev", "stdio,id=c", "--chardev", "stdio,id=c"], "--chardev stdio,id=c: Duplicate chardev 'c'"),
             (&["--blockdev", "raw,node-name=a,file=b"], "--blockdev: Cannot find device='b' nor node-name='b'"),

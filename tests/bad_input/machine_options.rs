@@ -7,7 +7,7 @@ fn a_machine_that_can_t_be_built_is_refused() {
     each_is_refused(
         directory().path(),
         &[
-            (&["-M", "pc"], "--machine: unsupported machine type: \"pc\""),
+            (&["-M", "pc"], "-M: unsupported machine type: \"pc\""),
             (&["-machine", "virt,secure=on"], "--machine: Property 'virt-machine.secure' not found"),
             (&["-m", "much"], "-m: Invalid parameter type for 'size', expected: integer"),
             (&["-m", "-1"], "-m: Parameter 'size' ..."),
