@@ -224,8 +224,8 @@ pub fn help() -> String {
     }
     text + "\n\
             With 'help' for a value, --accel, --audio, --blockdev, --chardev, --cpu,\n\
-            --device, --display, --export, --machine, --object and --vga list the known\n\
-            kinds.\n"
+            --device, --display, --export, --machine, --monitor, --object and --vga list\n\
+            the known kinds.\n"
 }
 
 /// Lines of these pieces, the first indented by `first` columns, the others by `rest`.

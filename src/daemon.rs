@@ -25,7 +25,7 @@ use crate::inherited::{self, AddFd};
 use crate::keyval::Argument;
 use crate::machine::{Machine, PACKAGE};
 use crate::machine_options::MachineOptions;
-use crate::monitor_options::MonitorOptions;
+use crate::monitor_options::{MODES, MonitorOptions};
 use crate::notify::{Stage, notify};
 use crate::pidfile::Pidfile;
 use crate::{background, device_help, drive_options, identity, qtest, trace};
@@ -91,6 +91,7 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         Directive::Vga if asked => list("graphics cards", &["none"]),
         Directive::Audio if asked => list("audio drivers", &["none"]),
         Directive::Accel if asked => list("accelerators", qtest::ACCELERATORS),
+        Directive::Monitor if asked => list("monitor modes", MODES),
         Directive::Chardev if asked => list("chardev backend types", BACKENDS),
         Directive::Machine if asked => Some(Ok(device_help::machines())),
         Directive::Device => {

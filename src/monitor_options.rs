@@ -13,6 +13,9 @@ const OUTBUF: RangeInclusive<u64> = 4 << 10..=1 << 30;
 /// How many clients one monitor may have.
 const MAX_CLIENTS: RangeInclusive<u64> = 1..=1_000_000;
 
+/// What clients may speak, for `--monitor help`.
+pub const MODES: &[&str] = &["control", "readline"];
+
 /// A monitor as the command line spells it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct MonitorOptions {

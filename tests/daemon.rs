@@ -355,7 +355,8 @@ fn help_and_version_are_printed_and_nothing_is_started() {
         assert!(help.contains(&format!("  {option}")), "{option}\n{help}");
     }
     assert!(printed(&["--version"]).starts_with("whystop "));
-    for (option, kind) in [("--blockdev", "quota"), ("--export", "nbd"), ("--chardev", "socket")] {
+    let kinds = [("--blockdev", "quota"), ("--export", "nbd"), ("--chardev", "socket"), ("--mon", "readline")];
+    for (option, kind) in kinds {
         assert!(printed(&[option, "help"]).lines().any(|line| line.trim() == kind), "{option}");
     }
 }

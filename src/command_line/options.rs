@@ -91,7 +91,7 @@ pub const SECTIONS: &[Section] = &[
                 names: &["monitor", "mon"],
                 value: Some(
                     "[chardev=]<id>[,mode=control|readline][,pretty=on|off][,outbuf=<bytes>][,max-clients=<n>] | \
-                     unix:<path>[,...] | tcp:<host>:<port>[,...] | stdio",
+                     unix:<path>[,...] | tcp:<host>:<port>[,...] | stdio | help",
                 ),
                 help: "serve QMP on a character device, indented for people if pretty, or with mode=readline, or anywhere but \
                        there, the human monitor; keep outbuf bytes (1M) for a client that does not read; serve max-clients \
