@@ -60,11 +60,12 @@ impl MonitorOptions {
 }
 
 fn within(members: &mut Members<'_>, name: &str, range: &RangeInclusive<u64>) -> Result<Option<usize>, Error> {
-    let Some(value) = members.optional::<u64>(name)? else { return Ok(None) };
-    let within = Some(value).filter(|value| range.contains(value)).and_then(|value| usize::try_from(value).ok());
     let (start, end) = (range.start(), range.end());
-    let refusal = || Error::generic(format!("Parameter '{name}' expects an integer from {start} to {end}"));
-    within.map(Some).ok_or_else(refusal)
+    // Also of what is no such number at all: the range is that of the option, not of its type.
+    let refused = || Error::generic(format!("Parameter '{name}' expects an integer from {start} to {end}"));
+    let Some(value) = members.optional::<u64>(name).map_err(|_| refused())? else { return Ok(None) };
+    let within = Some(value).filter(|value| range.contains(value)).and_then(|value| usize::try_from(value).ok());
+    within.map(Some).ok_or_else(refused)
 }
 
 #[cfg(test)]
@@ -88,7 +89,9 @@ mod tests {
             ("c,mode=readline,pretty=on", "'pretty' is for monitors with mode=control"),
             ("c,outbuf=4095", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
             ("c,outbuf=2G", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
-            ("c,outbuf=much", "Invalid parameter type for 'outbuf', expected: integer"),
+            ("c,outbuf=-1", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
+            ("c,outbuf=much", "Parameter 'outbuf' expects an integer from 4096 to 1073741824"),
+            ("c,max-clients=99999999999999999999", "Parameter 'max-clients' expects an integer from 1 to 1000000"),
             ("c,max-clients=0", "Parameter 'max-clients' expects an integer from 1 to 1000000"),
             ("c,pretty=very", "Parameter 'pretty' expects 'on' or 'off'"),
             ("c,colour=red", "Parameter 'colour' is unexpected"),
