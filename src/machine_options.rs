@@ -95,8 +95,13 @@ impl MachineOptions {
     pub fn memory(&mut self, text: &str) -> Result<(), Error> {
         Argument::parse(text, Some("size"))?.read(|members| {
             let size: String = members.required("size")?;
-            let with_unit = if size.ends_with(|c: char| c.is_ascii_digit()) { format!("{size}M") } else { size };
-            let size: u64 = Argument::parse(&format!("size={with_unit}"), None)?.read(|one| one.required("size"))?;
+            let unit = if size.ends_with(|c: char| c.is_ascii_digit()) { "M" } else { "" };
+            let number = Argument::parse(&format!("size={}{unit}", size.replace(',', ",,")), None);
+            let number = number.and_then(|number| number.read(|one| one.required::<u64>("size")));
+            let refusal =
+                "it takes a whole number of MiB, or of what a suffix k, M, G, T, P or E stands for, below 16E";
+            let refused = |_| Error::generic(format!("Parameter 'size' does not accept value '{size}': {refusal}"));
+            let size = number.map_err(refused)?;
             // QEMU's way to ask for the default.
             self.ram_size = Some(size).filter(|&size| size > 0);
             Ok(())
@@ -195,8 +200,11 @@ mod tests {
             (Ok(Some(64 << 20)), Ok(Some(64 << 20)), Ok(Some(64 << 10)))
         );
         assert_eq!((ram("2G"), ram("0")), (Ok(Some(2 << 30)), Ok(None)));
-        assert_eq!(ram("much"), Err("Invalid parameter type for 'size', expected: integer".into()));
-        assert!(ram("-1").is_err() && ram("99999999999999999999").is_err() && ram("").is_err());
+        for text in ["1X", "much", "-1", "16E", "99999999999999999999", "0.5G", "1,,k", "1,,size=2"] {
+            let refused = format!("Parameter 'size' does not accept value '{}': it takes", text.replace(",,", ","));
+            assert!(ram(text).expect_err(text).starts_with(&refused), "{text}");
+        }
+        assert!(ram("").is_err());
         assert_eq!(ram("64,slots=2"), Err("Parameter 'slots' is unexpected".into()));
     }
 

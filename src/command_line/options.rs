@@ -134,7 +134,7 @@ pub const SECTIONS: &[Section] = &[
             Spec {
                 names: &["m"],
                 value: Some("[size=]<size>"),
-                help: "give the machine that much RAM, in MiB or with a unit (k, M, G, T)",
+                help: "give the machine that much RAM, in MiB or with a unit (k, M, G, T, P, E)",
                 example: "-m 1G",
                 directive: Directive::Memory,
                 phase: Phase::Machine,
