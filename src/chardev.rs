@@ -142,24 +142,49 @@ impl Role {
     fn read(address: &Address, members: &mut Members<'_>, objects: &Objects) -> Result<Self, Error> {
         let server = members.optional("server")?.unwrap_or(false);
         let wait: Option<bool> = members.optional("wait")?;
-        let reconnect: Option<u64> = members.optional("reconnect-ms")?;
+        let reconnect = Reconnect::read(members)?;
         match (server, wait, reconnect) {
-            (true, _, Some(_)) => Err(Error::generic("'reconnect-ms' is for sockets with server=off")),
+            (true, _, Some(Reconnect { key, .. })) => {
+                Err(Error::generic(format!("'{key}' is for sockets with server=off")))
+            }
             (true, wait, None) => {
                 let access = Access::new(SocketAccess::from_members(members)?, address, objects)?;
                 Ok(Self::Server { access, wait: wait.unwrap_or(true) })
             }
             (false, Some(_), _) => Err(Error::generic("'wait' is for sockets with server=on")),
-            (false, None, Some(1..)) if matches!(address, Address::Inherited(_)) => {
-                Err(Error::generic("'reconnect-ms' is not possible with 'fd', which is one connection"))
+            (false, None, Some(Reconnect { key, milliseconds: 1.. })) if matches!(address, Address::Inherited(_)) => {
+                Err(Error::generic(format!("'{key}' is not possible with 'fd', which is one connection")))
             }
             (false, None, reconnect) => {
-                let reconnect = reconnect.filter(|&milliseconds| milliseconds > 0).map(Duration::from_millis);
+                let reconnect = reconnect.map(|reconnect| reconnect.milliseconds).filter(|&pause| pause > 0);
+                let reconnect = reconnect.map(Duration::from_millis);
                 let credentials = |id: String| objects.tls_creds(&id, QCryptoTLSCredsEndpoint::Client);
                 let credentials = members.optional("tls-creds")?.map(credentials).transpose()?;
                 Ok(Self::Client { credentials, reconnect })
             }
         }
+    }
+}
+
+/// How long to wait before connecting again, and the key that says so.
+struct Reconnect {
+    key: &'static str,
+    milliseconds: u64,
+}
+
+impl Reconnect {
+    fn read(members: &mut Members<'_>) -> Result<Option<Self>, Error> {
+        // QEMU's older key counts in seconds. More of them than this will not pass.
+        let seconds = members.optional::<u64>("reconnect")?.map(|seconds| seconds.saturating_mul(1000));
+        let (key, milliseconds) = match (seconds, members.optional("reconnect-ms")?) {
+            (Some(_), Some(_)) => {
+                return Err(Error::generic("'reconnect' and 'reconnect-ms' are mutually exclusive"));
+            }
+            (Some(milliseconds), None) => ("reconnect", milliseconds),
+            (None, Some(milliseconds)) => ("reconnect-ms", milliseconds),
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Self { key, milliseconds }))
     }
 }
 
@@ -203,8 +228,12 @@ mod tests {
         assert_eq!(parse("socket,id=c,path=q,server,wait"), expected(true));
         assert_eq!(parse("socket,id=c,path=q,server=on"), expected(true));
         assert_eq!(parse("stdio,id=c"), Ok(("c".to_owned(), Chardev::Stdio)));
-        let again = Role::Client { credentials: None, reconnect: Some(Duration::from_millis(500)) };
-        assert_eq!(parse("socket,id=c,path=q,reconnect-ms=500"), Ok(("c".to_owned(), unix(again))));
+        let again = |pause| Role::Client { credentials: None, reconnect: Some(pause) };
+        let expected = |pause| Ok(("c".to_owned(), unix(again(pause))));
+        assert_eq!(parse("socket,id=c,path=q,reconnect-ms=500"), expected(Duration::from_millis(500)));
+        assert_eq!(parse("socket,id=c,path=q,reconnect=5"), expected(Duration::from_secs(5)));
+        let never = Role::Client { credentials: None, reconnect: None };
+        assert_eq!(parse("socket,id=c,path=q,reconnect=0"), Ok(("c".to_owned(), unix(never))));
     }
 
     #[test]
@@ -239,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let error = |text| parse(text).map(|_| ()).map_err(|error| error.to_string());
+        let error = |text: &str| parse(text).map(|_| ()).map_err(|error| error.to_string());
         assert_eq!(error("pty,id=c"), Err("'pty' is not a valid char driver name".into()));
         let place = Err("a socket takes one of 'path', 'host' and 'fd'".to_owned());
         assert_eq!((error("socket,id=c"), error("socket,id=c,path=q,fd=3")), (place.clone(), place));
@@ -247,7 +276,14 @@ mod tests {
         assert_eq!(error("socket,id=c,path=q,to=7"), Err("Parameter 'to' is unexpected".into()));
         assert_eq!(error("socket,id=c,path=q,mode=0600"), Err("Parameter 'mode' is unexpected".into()));
         assert_eq!(error("socket,id=c,path=q,wait=on"), Err("'wait' is for sockets with server=on".into()));
-        assert!(error("socket,id=c,fd=3,reconnect-ms=1").expect_err("refused").contains("reconnect-ms"));
+        for key in ["reconnect", "reconnect-ms"] {
+            let fd = format!("'{key}' is not possible with 'fd', which is one connection");
+            assert_eq!(error(&format!("socket,id=c,fd=3,{key}=1")), Err(fd));
+            let server = Err(format!("'{key}' is for sockets with server=off"));
+            assert_eq!(error(&format!("socket,id=c,path=q,{key}=0,server=on")), server);
+        }
+        let both = Err("'reconnect' and 'reconnect-ms' are mutually exclusive".into());
+        assert_eq!(error("socket,id=c,path=q,reconnect=0,reconnect-ms=0"), both);
         let error = parse_legacy("vc:80x25").expect_err("refused");
         assert_eq!(error.desc(), "'vc:80x25' is not a valid char driver");
         assert_eq!(parse_legacy("unix:pth=q").expect_err("refused").desc(), "Parameter 'path' is missing");

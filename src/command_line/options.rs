@@ -79,7 +79,8 @@ pub const SECTIONS: &[Section] = &[
                 value: Some("<backend>,id=<id>[,<key>=<value>...] | help"),
                 help: "create a socket or terminal for a monitor or qtest: path=<path>[,abstract=on[,tight=off]], host=<host>,port=<port>\
                        [,to=<port>][,ipv4=on|off][,ipv6=on|off][,nodelay=off][,mptcp=on] or fd=<name in LISTEN_FDNAMES, or number>; \
-                       with server=on also wait=off (else nothing starts before the first client is there), \
+                       connect again after reconnect-ms=<n> or reconnect=<seconds>; with server=on wait=off (else nothing \
+                       starts before the first client is there), \
                        mode=<octal, 0600 by default>, group=<group>, allow-uid=<user>, allow-gid=<group> \
                        (allow-uid.0=<user>,allow-uid.1=<user> for several; without mode they alone decide, and the file is \
                        0666); tls-creds=<id of an object>",

@@ -53,7 +53,7 @@ impl Endpoint {
                 return Err(invalid("'tls-creds' is not possible for qtest"));
             }
             Chardev::Socket { role: Role::Client { reconnect: Some(_), .. }, .. } => {
-                return Err(invalid("'reconnect-ms' is not possible for qtest: there is one connection"));
+                return Err(invalid("connecting again is not possible for qtest: there is one connection"));
             }
             Chardev::Socket { address, role: Role::Client { .. } } => {
                 Source::Peer(Peer::new(Remote::resolve(address, None)?.connect()?, None))
@@ -422,8 +422,9 @@ mod tests {
             let chardev = Chardev::parse_legacy(text, &sockets::Objects::default()).expect("valid");
             Endpoint::open(chardev).map(|_| ()).map_err(|error| error.to_string())
         };
-        let error = "'reconnect-ms' is not possible for qtest: there is one connection";
+        let error = "connecting again is not possible for qtest: there is one connection";
         assert_eq!(open("unix:q,reconnect-ms=5"), Err(error.into()));
+        assert_eq!(open("unix:q,reconnect=5"), Err(error.into()));
         assert!(open("unix:/nowhere/q").expect_err("nobody listens").contains("/nowhere/q"));
     }
 }

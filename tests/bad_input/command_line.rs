@@ -78,7 +78,7 @@ fn what_qtest_can_not_do_is_named() {
             (&["-qtest", "unix:nowhere"], "--qtest: Failed to connect to nowhere: No such file or directory"),
             (&["-qtest", "pty"], "--qtest: 'pty' is not a valid char driver"),
             (&["-qtest", "chardev:c"], "--qtest: chardev 'c' not found, or in use already"),
-            (&["-qtest", "unix:q,reconnect-ms=1"], "--qtest: 'reconnect-ms' is not possible for qtest..."),
+            (&["-qtest", "unix:q,reconnect-ms=1"], "--qtest: connecting again is not possible for qtest..."),
             (&["-qtest", "unix:q,server=on", "-qtest", "stdio"], "--qtest stdio: there is one client of qtest"),
             (
                 &["-qtest", "unix:q,server=on", "-qtest-log", "no/log"],
