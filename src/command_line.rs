@@ -30,6 +30,8 @@ pub enum Directive {
     Monitor,
     /// Create a monitor with a character device of its own.
     Qmp,
+    /// The same, indented for people.
+    QmpPretty,
     /// Start the NBD server.
     NbdServer,
     /// Create an export.

@@ -114,6 +114,7 @@ fn answer(given: &Given) -> Option<Result<String, String>> {
         | Directive::Chardev
         | Directive::Monitor
         | Directive::Qmp
+        | Directive::QmpPretty
         | Directive::NbdServer
         | Directive::Accel
         | Directive::Qtest
@@ -213,7 +214,9 @@ impl Setup {
                 self.chardevs.insert(id, chardev);
                 Ok(())
             }
-            Directive::Monitor if self.is_legacy(value) => self.monitor_legacy(value, Mode::Readline),
+            Directive::Monitor if self.is_legacy(value) => {
+                self.monitor_legacy(value, Options { mode: Mode::Readline, ..Options::default() })
+            }
             Directive::Monitor => {
                 let MonitorOptions { chardev, id, options } = MonitorOptions::parse(value).map_err(text)?;
                 if let Some(id) = id
@@ -224,7 +227,8 @@ impl Setup {
                 let chardev = self.take_chardev(&chardev)?;
                 self.monitor(chardev, options)
             }
-            Directive::Qmp => self.monitor_legacy(value, Mode::Control),
+            Directive::Qmp => self.monitor_legacy(value, Options::default()),
+            Directive::QmpPretty => self.monitor_legacy(value, Options { pretty: true, ..Options::default() }),
             Directive::Machine => self.options.machine(value).map_err(text),
             Directive::Accel => self.options.accelerator(value).map_err(text),
             Directive::Memory => self.options.memory(value).map_err(text),
@@ -310,12 +314,12 @@ impl Setup {
         ["stdio", "unix", "tcp", "chardev", "none"].contains(&place) && !self.chardevs.contains_key(value)
     }
 
-    fn monitor_legacy(&mut self, value: &str, mode: Mode) -> Result<(), String> {
+    fn monitor_legacy(&mut self, value: &str, options: Options) -> Result<(), String> {
         if value == "none" {
             return Ok(());
         }
         let chardev = self.chardev_legacy(value)?;
-        self.monitor(chardev, Options { mode, ..Options::default() })
+        self.monitor(chardev, options)
     }
 
     fn chardev_legacy(&mut self, value: &str) -> Result<Chardev, String> {

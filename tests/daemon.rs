@@ -156,6 +156,16 @@ fn a_monitor_can_be_on_standard_input_and_output() {
 }
 
 #[test]
+fn a_monitor_for_people_indents_what_it_says() {
+    let daemon = start(&["-qmp-pretty", "unix:pretty,server=on,wait=off"]);
+    let mut stream = UnixStream::connect(daemon.directory().join("pretty")).expect("it listens");
+    stream.set_read_timeout(Some(support::DEADLINE)).expect("a timeout");
+    let mut greeting = [0; 17];
+    stream.read_exact(&mut greeting).expect("a greeting");
+    assert_eq!(str::from_utf8(&greeting), Ok("{\r\n    \"QMP\": {\r\n"));
+}
+
+#[test]
 fn a_monitor_can_connect_over_tcp() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let port = listener.local_addr().expect("bound").port();

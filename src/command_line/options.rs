@@ -110,6 +110,14 @@ pub const SECTIONS: &[Section] = &[
                 phase: Phase::Monitors,
             },
             Spec {
+                names: &["qmp-pretty"],
+                value: Some("unix:<path>[,...] | tcp:<host>:<port>[,...] | stdio | chardev:<id>"),
+                help: "serve QMP in the same places, indented for people",
+                example: "-qmp-pretty unix:qmp.sock,server=on,wait=off",
+                directive: Directive::QmpPretty,
+                phase: Phase::Monitors,
+            },
+            Spec {
                 names: &["object"],
                 value: Some("[qom-type=]<type>,id=<id>[,<key>=<value>...] | <JSON> | help"),
                 help: "create an object, as the QMP command object-add does: tls-creds-x509,dir=<directory>[,endpoint=server]\

@@ -119,6 +119,7 @@ fn a_value_that_is_malformed_is_quoted() {
                 "--chardev: Parameter 'server' expects 'on' or 'off'",
             ),
             (&["-qmp", "carrier-pigeon:x"], "--qmp: 'carrier-pigeon:x' is not a valid char driver"),
+            (&["-qmp-pretty", "carrier-pigeon:x"], "--qmp-pretty: 'carrier-pigeon:x' is not a valid char driver"),
             (&["-qmp", "tcp:127.0.0.1:99999,server=on"], "--qmp: address resolution failed for ...99999: ..."),
             (&["-T", "block=loud"], "-T: 'block=loud': ..."),
             (&["-action", "panic"], "--action: Expected '=' after parameter 'panic'"),
