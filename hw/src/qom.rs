@@ -121,7 +121,7 @@ impl Object {
         let mut found = Vec::new();
         if path.starts_with('/') {
             found.extend(self.walk("", &steps));
-        } else {
+        } else if !steps.is_empty() {
             self.search("", &steps, &mut found);
         }
         let mut found = found.into_iter();
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(path("bus"), Ok("/a/bus".into()));
         assert_eq!(path("/"), Ok("/".into()));
         assert_eq!(path("disk"), Err("Path 'disk' is ambiguous".into()));
-        assert_eq!(path(""), Err("Path '' is ambiguous".into()));
+        assert_eq!(path(""), Err("Device '' not found".into()));
         assert_eq!(path("/disk"), Err("Device '/disk' not found".into()));
         assert_eq!(path("/a/disk/serial"), Err("Device '/a/disk/serial' not found".into()));
     }
