@@ -71,6 +71,9 @@ mod tests {
         let at = json!({"seconds": 0, "microseconds": 1});
         Ok(match command {
             "query-status" => json!({"running": false, "status": "io-error"}),
+            "query-name" => json!({"name": "larder"}),
+            "query-uuid" => json!({"UUID": "00000000-0000-0000-0000-000000000001"}),
+            "query-version" => json!({"qemu": {"major": 10, "minor": 0, "micro": 2}, "package": " (it)"}),
             "query-stop-reason" => json!({"reason": "ioerror", "last-stop": {
             "id": 7, "reason": "ioerror", "stopped-at": at, "io-errors": [
                 {"qom-path": "/exports/e", "device": "", "node-name": "thin", "operation": "write",
@@ -111,6 +114,12 @@ vda: read failed: Input/output error (eio)
     Failed:           1, held: 1
 ";
         assert_eq!(say("info stop-reason"), expected);
+    }
+
+    #[test]
+    fn all_have_names() {
+        let told = ["info name", "info uuid", "info version"].map(say);
+        assert_eq!(told, ["larder\n", "00000000-0000-0000-0000-000000000001\n", "10.0.2 (it)\n"]);
     }
 
     #[test]

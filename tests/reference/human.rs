@@ -69,6 +69,12 @@ const LINES: &[&str] = &[
     "info block n0",
     "info block -v n0",
     "info blockstats",
+    "info name",
+    "info name x",
+    "info uuid",
+    "system_reset x",
+    "system_reset",
+    "info status",
     "help nonsense",
     "help info nonsense",
 ];
@@ -110,6 +116,10 @@ const KEYS: &[&[&str]] = &[
 /// Lines before the machine is built.
 const PRECONFIG: &[&str] = &[
     "info status",
+    "info name",
+    "info uuid",
+    "system_reset",
+    "system_powerdown",
     "info block",
     "info blockstats",
     "  info  block",

@@ -1,4 +1,4 @@
-//! `info status` and `info stop-reason`: the run state in words.
+//! `info status` and `info stop-reason`, the run state in words, and what the VM and this program are called.
 
 use std::fmt::Write;
 
@@ -38,6 +38,24 @@ pub(super) fn stop_reason(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
         text += &failure(error);
     }
     Ok(text)
+}
+
+/// A line, or nothing.
+pub(super) fn name(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    let answer = qmp("query-name", json!({}))?;
+    Ok(answer["name"].as_str().map_or_else(String::new, |name| format!("{name}\n")))
+}
+
+pub(super) fn uuid(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    let answer = qmp("query-uuid", json!({}))?;
+    Ok(format!("{}\n", answer["UUID"].as_str().unwrap_or_default()))
+}
+
+/// As QEMU says it: the package follows at once.
+pub(super) fn version(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    let answer = qmp("query-version", json!({}))?;
+    let (qemu, package) = (&answer["qemu"], answer["package"].as_str().unwrap_or_default());
+    Ok(format!("{}.{}.{}{package}\n", qemu["major"], qemu["minor"], qemu["micro"]))
 }
 
 /// What failed, in three lines.

@@ -77,6 +77,20 @@ pub(super) const COMMANDS: &[Spec] = &[
         in_preconfig: false,
         action: Action::Run(stop),
     },
+    Spec {
+        names: &["system_powerdown"],
+        arguments: &[],
+        help: "press the guest's power button",
+        in_preconfig: false,
+        action: Action::Run(system_powerdown),
+    },
+    Spec {
+        names: &["system_reset"],
+        arguments: &[],
+        help: "reset the guest",
+        in_preconfig: false,
+        action: Action::Run(system_reset),
+    },
 ];
 
 const INFO_ARGUMENTS: &[Argument] = &[Argument::optional("subcommand", Kind::Text)];
@@ -97,6 +111,13 @@ const INFO: &[Spec] = &[
         action: Action::Run(block::statistics),
     },
     Spec {
+        names: &["name"],
+        arguments: &[],
+        help: "the VM's name, if it has one",
+        in_preconfig: true,
+        action: Action::Run(status::name),
+    },
+    Spec {
         names: &["status"],
         arguments: &[],
         help: "whether the guest runs",
@@ -109,6 +130,20 @@ const INFO: &[Spec] = &[
         help: "why the guest is stopped, and which devices failed",
         in_preconfig: true,
         action: Action::Run(status::stop_reason),
+    },
+    Spec {
+        names: &["uuid"],
+        arguments: &[],
+        help: "the VM's UUID",
+        in_preconfig: true,
+        action: Action::Run(status::uuid),
+    },
+    Spec {
+        names: &["version"],
+        arguments: &[],
+        help: "the version of QEMU that is followed, and ours",
+        in_preconfig: true,
+        action: Action::Run(status::version),
     },
 ];
 
@@ -154,6 +189,14 @@ fn stop(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
 
 fn cont(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
     silent(qmp, "cont", json!({}))
+}
+
+fn system_powerdown(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "system_powerdown", json!({}))
+}
+
+fn system_reset(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
+    silent(qmp, "system_reset", json!({}))
 }
 
 fn exit_preconfig(qmp: &Qmp<'_>, _: &Values) -> Result<String, Error> {
