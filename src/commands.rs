@@ -51,8 +51,9 @@ impl Commands for MachineCommands {
         Ok(self.board.cpus())
     }
 
-    fn query_machines(&self) -> Result<Vec<MachineInfo>, Error> {
-        Ok(BOARDS.iter().map(|kind| kind.info()).collect())
+    fn query_machines(&self, compat_props: Option<bool>) -> Result<Vec<MachineInfo>, Error> {
+        let compat_props = (compat_props == Some(true)).then(Vec::new);
+        Ok(BOARDS.iter().map(|kind| MachineInfo { compat_props: compat_props.clone(), ..kind.info() }).collect())
     }
 
     fn query_memdev(&self) -> Result<Vec<Memdev>, Error> {

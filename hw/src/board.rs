@@ -143,6 +143,7 @@ impl BoardKind {
             default_cpu_type: self.cpu.as_ref().map(|cpu| cpu.type_name.into()),
             default_ram_id: Some(self.ram_id.into()),
             acpi: false,
+            compat_props: None,
         }
     }
 
