@@ -5,7 +5,10 @@
 //! tables: `stream` for what is no request, `requests` for what is one, well or badly formed, `commands` for what both
 //! daemons can do.
 //!
-//! Where ours departs is not in the tables: QEMU answers an `id` beyond the range of a double with `inf`, which is no JSON.
+//! Where ours departs is not in the tables. QEMU answers an `id` beyond the range of a double with `inf`, which is no JSON.
+//! It refuses an empty `cache` and empty lists of rules, which ask for nothing. It has inactive nodes, I/O by `native` and
+//! `io_uring`, `allocation-depth` of exports and permissions of `blkdebug`, which are errors here. An integer that no
+//! schema type holds is of a wrong type there, and out of a range that is named here.
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
